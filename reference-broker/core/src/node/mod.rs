@@ -44,6 +44,11 @@ impl Node {
         u64::MAX
     }
 
+    /// Whether it serves: a broker that is registered and not fenced, a controller that knows who leads the quorum.
+    pub fn is_ready(&self) -> bool {
+        false
+    }
+
     /// The configuration it was booted with.
     pub fn config(&self) -> &NodeConfig {
         &self.config
