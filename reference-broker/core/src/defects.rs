@@ -71,7 +71,10 @@ impl FromStr for Defect {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|defect| defect.name() == name).ok_or_else(|| format!("unknown defect `{name}`"))
+        Self::ALL
+            .into_iter()
+            .find(|defect| defect.name() == name)
+            .ok_or_else(|| format!("unknown defect `{name}`"))
     }
 }
 

@@ -20,5 +20,10 @@ pub mod wire;
 
 pub use defects::{Defect, Defects};
 pub use disk::{Disk, DiskError, FileId};
-pub use ids::{BrokerEpoch, ConnId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence};
-pub use node::{BootError, Effect, Endpoint, Event, FlushPolicy, ListenerKind, Node, NodeConfig, Now, Peer, Role, SyncToken};
+pub use ids::{
+    BrokerEpoch, ConnId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence,
+};
+pub use node::{
+    BootError, Effect, Endpoint, Event, FlushPolicy, ListenerKind, Node, NodeConfig, Now, Peer, Role,
+    SyncToken,
+};

@@ -93,7 +93,12 @@ pub struct NodeConfig {
 
 impl NodeConfig {
     /// A node with Kafka's defaults, except that failures are detected in fractions of a second.
-    pub fn new(node_id: NodeId, role: Role, advertised_client: Endpoint, advertised_internal: Endpoint) -> Self {
+    pub fn new(
+        node_id: NodeId,
+        role: Role,
+        advertised_client: Endpoint,
+        advertised_internal: Endpoint,
+    ) -> Self {
         Self {
             cluster_id: "mqproof-reference".into(),
             node_id,

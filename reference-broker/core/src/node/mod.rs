@@ -29,7 +29,12 @@ pub struct Node {
 
 impl Node {
     /// Opens the data directory, recovers every log, and returns the node and its first effects.
-    pub fn boot(config: NodeConfig, now: Now, disk: &mut dyn Disk, effects: &mut Vec<Effect>) -> Result<Self, BootError> {
+    pub fn boot(
+        config: NodeConfig,
+        now: Now,
+        disk: &mut dyn Disk,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Self, BootError> {
         let _ = (now, disk, effects);
         Ok(Self { config })
     }
