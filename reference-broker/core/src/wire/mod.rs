@@ -1,1 +1,19 @@
-//! (being built)
+//! Kafka's wire format.
+//!
+//! In:  frames. Out: requests of the codec's types, and responses as parts to send.
+//! Owns: the tables of offered versions. Never: keeps a connection, or looks into record batches.
+
+mod ancient;
+mod fetch_response;
+mod frame;
+mod shape;
+mod versions;
+
+
+pub use ancient::AncientProduce;
+pub use fetch_response::{FetchResponse, FetchedPartition, FetchedTopic, TopicKey};
+pub use frame::{
+    Asked, Body, FrameError, Request, correlation_of, decode_request, decode_response, encode_request, encode_response, response_header,
+};
+pub use shape::ShapeError;
+pub use versions::{Versions, advertised, offers};
