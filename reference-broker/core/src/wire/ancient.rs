@@ -70,7 +70,10 @@ mod tests {
         let produce = AncientProduce::decode(&mut body.freeze()).expect("well formed");
         let mut response = BytesMut::new();
         produce.refusal(1, &mut response);
-        let expected: &[u8] = &[0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 3, 0, 35, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0];
+        let expected: &[u8] = &[
+            0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 3, 0, 35, 255, 255, 255, 255, 255, 255, 255, 255, 0,
+            0, 0, 0,
+        ];
         assert_eq!((produce.acks, &response[..]), (1, expected));
     }
 

@@ -4,7 +4,9 @@
 //! Records stay slices of the frame.
 
 use bytes::{Buf, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, ProduceRequest, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
+use kafka_protocol::messages::{
+    ApiKey, ProduceRequest, RequestHeader, RequestKind, ResponseHeader, ResponseKind,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use crate::node::ListenerKind;
@@ -111,7 +113,10 @@ pub fn decode_request(listener: ListenerKind, mut frame: Bytes) -> Result<Reques
     } else {
         RequestKind::decode(api, &mut frame, version)
     }
-    .map_err(|error| FrameError::Codec { what: format!("{api:?} request, version {version}"), error: error.to_string() })?;
+    .map_err(|error| FrameError::Codec {
+        what: format!("{api:?} request, version {version}"),
+        error: error.to_string(),
+    })?;
     Ok(Request { asked, client_id, body: Body::Known(Box::new(body)) })
 }
 
@@ -121,17 +126,26 @@ fn decode_header(frame: &mut Bytes, header_version: i16) -> Result<RequestHeader
 }
 
 /// Encodes the header of a response and what `body` adds to it.
-fn with_header(asked: Asked, capacity: usize, body: impl FnOnce(&mut BytesMut) -> Result<(), String>) -> Result<BytesMut, String> {
+fn with_header(
+    asked: Asked,
+    capacity: usize,
+    body: impl FnOnce(&mut BytesMut) -> Result<(), String>,
+) -> Result<BytesMut, String> {
     let mut buffer = BytesMut::with_capacity(capacity);
     let header = ResponseHeader::default().with_correlation_id(asked.correlation);
-    header.encode(&mut buffer, asked.api.response_header_version(asked.version)).map_err(|error| error.to_string())?;
+    header
+        .encode(&mut buffer, asked.api.response_header_version(asked.version))
+        .map_err(|error| error.to_string())?;
     body(&mut buffer)?;
     Ok(buffer)
 }
 
 /// Encodes a response. An error is a bug of ours: a field that the version cannot carry.
 pub fn encode_response(asked: Asked, response: &ResponseKind) -> Result<Bytes, String> {
-    with_header(asked, 256, |buffer| response.encode(buffer, asked.version).map_err(|error| format!("{error:#}"))).map(BytesMut::freeze)
+    with_header(asked, 256, |buffer| {
+        response.encode(buffer, asked.version).map_err(|error| format!("{error:#}"))
+    })
+    .map(BytesMut::freeze)
 }
 
 /// The header alone, for responses whose body is written by hand.
@@ -166,7 +180,11 @@ pub fn correlation_of(frame: &Bytes) -> Option<i32> {
 /// Decodes the response to a request that this node has sent. Peers of the same cluster are trusted to
 /// tell the truth about lengths.
 pub fn decode_response(asked: Asked, mut frame: Bytes) -> Result<ResponseKind, FrameError> {
-    let codec = |error: String| FrameError::Codec { what: format!("{:?} response, version {}", asked.api, asked.version), error };
-    ResponseHeader::decode(&mut frame, asked.api.response_header_version(asked.version)).map_err(|error| codec(error.to_string()))?;
+    let codec = |error: String| FrameError::Codec {
+        what: format!("{:?} response, version {}", asked.api, asked.version),
+        error,
+    };
+    ResponseHeader::decode(&mut frame, asked.api.response_header_version(asked.version))
+        .map_err(|error| codec(error.to_string()))?;
     ResponseKind::decode(asked.api, &mut frame, asked.version).map_err(|error| codec(format!("{error:#}")))
 }

@@ -207,8 +207,7 @@ fn request_fields(api: ApiKey) -> Option<&'static [Field]> {
     })
 }
 
-const PRODUCE: &[Field] =
-    &[TEXT.since(3), I16, I32, structs(&[TEXT, structs(&[I32, BLOB])])];
+const PRODUCE: &[Field] = &[TEXT.since(3), I16, I32, structs(&[TEXT, structs(&[I32, BLOB])])];
 
 const FETCH: &[Field] = &[
     I32.until(14),
@@ -268,11 +267,8 @@ const DELETE_GROUPS: &[Field] = &[values(&TEXT)];
 
 const API_VERSIONS: &[Field] = &[TEXT.since(3), TEXT.since(3)];
 
-const CREATE_TOPICS: &[Field] = &[
-    structs(&[TEXT, I32, I16, structs(&[I32, values(&I32)]), structs(&[TEXT, TEXT])]),
-    I32,
-    I8,
-];
+const CREATE_TOPICS: &[Field] =
+    &[structs(&[TEXT, I32, I16, structs(&[I32, values(&I32)]), structs(&[TEXT, TEXT])]), I32, I8];
 
 const DELETE_TOPICS: &[Field] = &[structs(&[TEXT, UUID]).since(6), values(&TEXT).until(5), I32];
 
@@ -289,10 +285,7 @@ const DESCRIBE_CLUSTER: &[Field] = &[I8, I8.since(1), I8.since(2)];
 const ALTER_PARTITION: &[Field] = &[
     I32,
     I64,
-    structs(&[
-        UUID,
-        structs(&[I32, I32, values(&I32).until(2), structs(&[I32, I64]).since(3), I8, I32]),
-    ]),
+    structs(&[UUID, structs(&[I32, I32, values(&I32).until(2), structs(&[I32, I64]).since(3), I8, I32])]),
 ];
 
 const BROKER_REGISTRATION: &[Field] = &[
@@ -314,8 +307,5 @@ const ALLOCATE_PRODUCER_IDS: &[Field] = &[I32, I64];
 const VOTE: &[Field] = &[
     TEXT,
     I32.since(1),
-    structs(&[
-        TEXT,
-        structs(&[I32, I32, I32, UUID.since(1), UUID.since(1), I32, I64, I8.since(2)]),
-    ]),
+    structs(&[TEXT, structs(&[I32, I32, I32, UUID.since(1), UUID.since(1), I32, I64, I8.since(2)])]),
 ];
