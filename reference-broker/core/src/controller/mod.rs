@@ -1,1 +1,32 @@
-//! (being built)
+//! The cluster's metadata, and who decides on it.
+//!
+//! In:  requests of brokers, the time, and at boot the metadata log. Out: answers, and records in that log.
+//! Owns: [`MetadataImage`], the state that the log's records add up to; [`Controller`], which decides; and
+//!       [`channel`], a broker's side of the talk.
+//! Never: connections and frames (`node`), votes (`quorum`), the data of partitions (`replication`).
+//!
+//! ```text
+//! broker ── ControllerChannel ──(BrokerHeartbeat, AlterPartition, …)──▶ Controller ──▶ Quorum (log)
+//!                  ▲                                                                     │
+//!                  └──────────────── Fetch of __cluster_metadata ◀───────────────────────┘
+//! ```
+
+mod api;
+pub mod channel;
+#[expect(clippy::module_inception, reason = "the folder is named after its one type")]
+mod controller;
+mod effect;
+mod image;
+mod record;
+mod topic_config;
+mod topic_id;
+
+pub use api::{CodecError, ControllerRequest, ControllerResponse};
+pub use controller::Controller;
+pub use effect::{ControllerEffect, ReplyId};
+pub use image::{
+    ApplyError, BrokerImage, BrokerState, ImageDelta, MetadataImage, PartitionImage, TopicImage,
+    TopicPartitionId,
+};
+pub use record::{MetadataRecord, PartitionState, RecordError};
+pub use topic_id::TopicId;

@@ -1,0 +1,24 @@
+//! What a controller wants done.
+
+use super::api::ControllerResponse;
+
+/// Ties a request to its answer; given by the caller of [`Controller::handle`](super::Controller::handle).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReplyId(pub u64);
+
+/// What a controller wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ControllerEffect {
+    /// Answer a request. Answers may come in another order than their requests; a parked Fetch answers last.
+    Reply {
+        /// The request.
+        reply: ReplyId,
+        /// The answer.
+        response: Box<ControllerResponse>,
+    },
+    /// The metadata log cannot be trusted any more; end the process. Nothing is answered from now on.
+    Failed {
+        /// For the log.
+        reason: String,
+    },
+}
