@@ -1,25 +1,12 @@
 //! What brokers ask of the active controller, and what it answers: Kafka's own schemas.
 
-use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
     ApiKey, BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
     BrokerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
     CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse,
+    RequestKind, ResponseKind,
 };
-use kafka_protocol::protocol::{Decodable, Encodable};
-
-/// A body that is not what its key and version say.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("bad body of api key `{key}`, version `{version}`: {reason}")]
-pub struct CodecError {
-    /// The API key.
-    pub key: i16,
-    /// The version.
-    pub version: i16,
-    /// What the codec said.
-    pub reason: String,
-}
 
 macro_rules! apis {
     ($($(#[$doc:meta])* $name:ident($request:ty => $response:ty), version $version:literal;)*) => {
@@ -36,9 +23,6 @@ macro_rules! apis {
         }
 
         impl ControllerRequest {
-            /// The keys that a controller serves, each with the one version that brokers here speak.
-            pub const APIS: &[(ApiKey, i16)] = &[$((ApiKey::$name, $version)),*];
-
             /// The key of this request.
             pub fn api_key(&self) -> ApiKey {
                 match self { $(Self::$name(_) => ApiKey::$name),* }
@@ -48,42 +32,41 @@ macro_rules! apis {
             pub fn version(&self) -> i16 {
                 match self { $(Self::$name(_) => $version),* }
             }
+        }
 
-            /// Writes the body, without a header.
-            pub fn encode(&self, version: i16, out: &mut BytesMut) -> Result<(), CodecError> {
-                let result = match self { $(Self::$name(body) => body.encode(out, version)),* };
-                result.map_err(|error| CodecError { key: self.api_key() as i16, version, reason: error.to_string() })
-            }
-
-            /// Reads a body, without a header; `None` for a key that controllers do not serve.
-            pub fn decode(key: ApiKey, version: i16, body: &mut Bytes) -> Option<Result<Self, CodecError>> {
-                let result = match key {
-                    $(ApiKey::$name => <$request>::decode(body, version).map(Self::$name),)*
-                    _ => return None,
-                };
-                Some(result.map_err(|error| CodecError { key: key as i16, version, reason: error.to_string() }))
+        impl From<ControllerRequest> for RequestKind {
+            fn from(request: ControllerRequest) -> Self {
+                match request { $(ControllerRequest::$name(body) => Self::$name(body)),* }
             }
         }
 
-        impl ControllerResponse {
-            /// The key of the request that this answers.
-            pub fn api_key(&self) -> ApiKey {
-                match self { $(Self::$name(_) => ApiKey::$name),* }
+        impl From<ControllerResponse> for ResponseKind {
+            fn from(response: ControllerResponse) -> Self {
+                match response { $(ControllerResponse::$name(body) => Self::$name(body)),* }
             }
+        }
 
-            /// Writes the body, without a header.
-            pub fn encode(&self, version: i16, out: &mut BytesMut) -> Result<(), CodecError> {
-                let result = match self { $(Self::$name(body) => body.encode(out, version)),* };
-                result.map_err(|error| CodecError { key: self.api_key() as i16, version, reason: error.to_string() })
+        impl TryFrom<RequestKind> for ControllerRequest {
+            /// What is no business of a controller.
+            type Error = Box<RequestKind>;
+
+            fn try_from(request: RequestKind) -> Result<Self, Self::Error> {
+                match request {
+                    $(RequestKind::$name(body) => Ok(Self::$name(body)),)*
+                    other => Err(Box::new(other)),
+                }
             }
+        }
 
-            /// Reads a body, without a header; `None` for a key that controllers do not serve.
-            pub fn decode(key: ApiKey, version: i16, body: &mut Bytes) -> Option<Result<Self, CodecError>> {
-                let result = match key {
-                    $(ApiKey::$name => <$response>::decode(body, version).map(Self::$name),)*
-                    _ => return None,
-                };
-                Some(result.map_err(|error| CodecError { key: key as i16, version, reason: error.to_string() }))
+        impl TryFrom<ResponseKind> for ControllerResponse {
+            /// What no controller answers.
+            type Error = Box<ResponseKind>;
+
+            fn try_from(response: ResponseKind) -> Result<Self, Self::Error> {
+                match response {
+                    $(ResponseKind::$name(body) => Ok(Self::$name(body)),)*
+                    other => Err(Box::new(other)),
+                }
             }
         }
 
@@ -117,5 +100,5 @@ apis! {
     /// Takes a block of producer ids (KIP-730).
     AllocateProducerIds(AllocateProducerIdsRequest => AllocateProducerIdsResponse), version 0;
     /// Tails the metadata log (KIP-595).
-    Fetch(FetchRequest => FetchResponse), version 16;
+    Fetch(FetchRequest => FetchResponse), version 15;
 }

@@ -21,7 +21,7 @@ mod record;
 mod topic_config;
 mod topic_id;
 
-pub use api::{CodecError, ControllerRequest, ControllerResponse};
+pub use api::{ControllerRequest, ControllerResponse};
 pub use controller::Controller;
 pub use effect::{ControllerEffect, ReplyId};
 pub use image::{
