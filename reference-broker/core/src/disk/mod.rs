@@ -6,6 +6,10 @@
 //!
 //! Paths are relative to the node's data directory, with `/` between the parts.
 
+mod mem;
+
+pub use mem::MemDisk;
+
 /// An open file of a [`Disk`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileId(pub u64);

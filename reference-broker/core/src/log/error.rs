@@ -1,0 +1,128 @@
+//! What can go wrong in a log, and the error code that a client is told.
+
+use kafka_protocol::ResponseError;
+
+use crate::disk::DiskError;
+use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
+use crate::record::BatchError;
+
+/// Why a log could not be opened, read or cut.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// The offset is outside the log.
+    #[error("offset {offset} is outside the log, which has {start}..{end}")]
+    OutOfRange {
+        /// What was asked for.
+        offset: Offset,
+        /// The first offset there is.
+        start: Offset,
+        /// The end, exclusive.
+        end: Offset,
+    },
+    /// Bytes that were durable have changed. Cutting the log here would lose acknowledged records.
+    #[error("`{path}` is damaged at byte {position}: {error}")]
+    Damaged {
+        /// The segment.
+        path: String,
+        /// Where the bad batch begins.
+        position: u64,
+        /// What is wrong with it.
+        error: BatchError,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl LogError {
+    /// Kafka's error code.
+    pub fn code(&self) -> i16 {
+        match self {
+            Self::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
+            Self::Damaged { .. } | Self::Disk(_) => ResponseError::KafkaStorageError,
+        }
+        .code()
+    }
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The bytes are not batches, or a checksum does not fit.
+    #[error("corrupt batch: {0}")]
+    Corrupt(BatchError),
+    /// Message formats 0 and 1 are not supported.
+    #[error("unsupported message format `{0}`")]
+    UnsupportedMagic(i8),
+    /// The header contradicts itself, or there is not exactly one batch.
+    #[error("invalid batch: {0}")]
+    InvalidRecord(&'static str),
+    /// The batch is larger than the log takes.
+    #[error("a batch of {size} bytes is larger than {max}")]
+    TooLarge {
+        /// Of the batch.
+        size: usize,
+        /// `max.message.bytes`.
+        max: usize,
+    },
+    /// A batch before this one is missing.
+    #[error("producer {producer} sent sequence {found}, expected {expected}")]
+    OutOfOrderSequence {
+        /// Who.
+        producer: ProducerId,
+        /// What would have been next.
+        expected: Sequence,
+        /// What came.
+        found: Sequence,
+    },
+    /// A newer incarnation of the producer is known.
+    #[error("producer {producer} has epoch {known}, epoch {found} is fenced")]
+    InvalidProducerEpoch {
+        /// Who.
+        producer: ProducerId,
+        /// The newest epoch known.
+        known: ProducerEpoch,
+        /// What came.
+        found: ProducerEpoch,
+    },
+    /// A follower was given a batch that does not begin where its log ends.
+    #[error("batch begins at {found}, the log ends at {expected}")]
+    NonContiguous {
+        /// The end of the log.
+        expected: Offset,
+        /// The base offset of the batch.
+        found: Offset,
+    },
+    /// An earlier write or flush failed, so nothing is acknowledged any more (KAFKA-10778).
+    #[error("the log is fenced after a disk failure")]
+    Fenced,
+    /// The disk failed; the log is fenced from now on.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl AppendError {
+    /// Kafka's error code.
+    pub fn code(&self) -> i16 {
+        match self {
+            Self::Corrupt(_) => ResponseError::CorruptMessage,
+            Self::UnsupportedMagic(_) | Self::InvalidRecord(_) => ResponseError::InvalidRecord,
+            Self::TooLarge { .. } => ResponseError::MessageTooLarge,
+            Self::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+            Self::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+            // Between brokers only: no client sees it.
+            Self::NonContiguous { .. } => ResponseError::OffsetOutOfRange,
+            Self::Fenced | Self::Disk(_) => ResponseError::KafkaStorageError,
+        }
+        .code()
+    }
+}
+
+impl From<BatchError> for AppendError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Magic(magic) => Self::UnsupportedMagic(magic),
+            error => Self::Corrupt(error),
+        }
+    }
+}
