@@ -1,0 +1,9 @@
+//! What happened: events of 32 bytes, in one journal per process.
+//!
+//! In:  events from clients, from the conductor and from its probes, each recorded before its effect is acknowledged.
+//! Out: a history that checkers read as streams, so that memory stays flat however long a run was.
+//! Owns: the event, the block codec, the reader. Never: opens a file or reads a clock.
+
+mod event;
+
+pub use event::{Delivery, Event, EventKind, Level, MemberChange, Outcome, flags};

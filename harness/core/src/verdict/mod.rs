@@ -1,0 +1,14 @@
+//! From what a checker found to what it means for a promise, and the public format `verdict.json`.
+//!
+//! In:  findings of the checkers, the contract, and what the scenario expects.
+//! Out: one closed word per check, per cell and per run, and the exit status.
+
+mod exit;
+mod report;
+mod timeline;
+mod word;
+
+pub use exit::{ExitStatus, exit_status};
+pub use report::*;
+pub use timeline::{FaultBand, LeaderSpan, Outage, Slot, Timeline};
+pub use word::VerdictWord;
