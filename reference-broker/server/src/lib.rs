@@ -1,1 +1,24 @@
-//! x
+//! The reference broker as a server.
+//!
+//! In:  a [`NodeOptions`]: the settings of one node, its data directory and the addresses it listens on.
+//! Out: one node that any Kafka client can talk to, until it is told to stop; the reason why it ended.
+//! Owns: sockets, files, the clock, signals and logs of that node.
+//! Never: decides anything about records, replicas or groups; that is `broker-core`, which one thread drives.
+
+mod clock;
+mod core_loop;
+mod disk;
+mod error;
+mod flush;
+mod logging;
+mod net;
+mod options;
+mod pair;
+mod server;
+pub mod settings;
+
+pub use error::{ExitReason, ServerError};
+pub use logging::init_logging;
+pub use options::NodeOptions;
+pub use pair::run_pair;
+pub use server::{Server, StopHandle, run};
