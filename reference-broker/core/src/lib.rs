@@ -14,6 +14,7 @@ pub mod disk;
 pub mod ids;
 pub mod log;
 pub mod node;
+pub mod quorum;
 pub mod record;
 pub mod replication;
 pub mod wire;

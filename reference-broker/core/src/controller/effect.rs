@@ -22,3 +22,9 @@ pub enum ControllerEffect {
         reason: String,
     },
 }
+
+impl ControllerEffect {
+    pub(super) fn reply(reply: ReplyId, response: impl Into<ControllerResponse>) -> Self {
+        Self::Reply { reply, response: Box::new(response.into()) }
+    }
+}

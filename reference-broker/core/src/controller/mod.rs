@@ -11,15 +11,25 @@
 //!                  └──────────────── Fetch of __cluster_metadata ◀───────────────────────┘
 //! ```
 
+mod alter_partition;
 mod api;
+mod brokers;
 pub mod channel;
 #[expect(clippy::module_inception, reason = "the folder is named after its one type")]
 mod controller;
 mod effect;
+mod election;
 mod image;
+mod metadata_fetch;
+mod placement;
+mod producer_ids;
 mod record;
+mod refusal;
+mod replay;
+mod session;
 mod topic_config;
 mod topic_id;
+mod topics;
 
 pub use api::{ControllerRequest, ControllerResponse};
 pub use controller::Controller;
@@ -29,4 +39,5 @@ pub use image::{
     TopicPartitionId,
 };
 pub use record::{MetadataRecord, PartitionState, RecordError};
+pub use replay::ReplayError;
 pub use topic_id::TopicId;

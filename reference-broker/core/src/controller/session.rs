@@ -1,0 +1,90 @@
+//! Which brokers were heard lately.
+//!
+//! Sessions are not recorded: after a restart of the controller all brokers get one session time-out to be heard.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::image::{BrokerState, MetadataImage};
+use crate::ids::{NodeId, Offset};
+use crate::node::Now;
+
+/// What was last heard of a broker.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    deadline_ns: u64,
+    /// The last metadata record that the broker has applied, inclusive.
+    metadata_offset: Offset,
+    /// Set while it stops: others must know of this record (inclusive) before it may.
+    shutdown_offset: Option<Offset>,
+}
+
+/// Which brokers were heard lately.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    timeout_ns: u64,
+    sessions: BTreeMap<NodeId, Session>,
+}
+
+impl Sessions {
+    /// A session for each broker that is not fenced.
+    pub(super) fn new(timeout_ms: u64, now: Now, image: &MetadataImage) -> Self {
+        let mut sessions = Self { timeout_ns: timeout_ms * 1_000_000, sessions: BTreeMap::new() };
+        for (&id, broker) in image.brokers() {
+            match broker.state {
+                BrokerState::Fenced => {}
+                BrokerState::Active => sessions.touch(now, id, Offset(-1)),
+                BrokerState::ShuttingDown => {
+                    sessions.touch(now, id, Offset(-1));
+                    sessions.begin_shutdown(id, Offset(image.next_offset().0 - 1));
+                }
+            }
+        }
+        sessions
+    }
+
+    /// The broker was heard, and has applied the metadata log up to this record (inclusive).
+    pub(super) fn touch(&mut self, now: Now, broker: NodeId, metadata_offset: Offset) {
+        let deadline_ns = now.mono_ns + self.timeout_ns;
+        let fresh = Session { deadline_ns, metadata_offset, shutdown_offset: None };
+        let session = self.sessions.entry(broker).or_insert(fresh);
+        (session.deadline_ns, session.metadata_offset) = (deadline_ns, metadata_offset);
+    }
+
+    /// The broker is known to be gone.
+    pub(super) fn end(&mut self, broker: NodeId) {
+        self.sessions.remove(&broker);
+    }
+
+    /// Whether the broker was heard within the session time-out.
+    pub(super) fn is_live(&self, broker: NodeId, now: Now) -> bool {
+        self.sessions.get(&broker).is_some_and(|session| now.mono_ns < session.deadline_ns)
+    }
+
+    /// The broker may stop once all others know of the record at `offset`.
+    pub(super) fn begin_shutdown(&mut self, broker: NodeId, offset: Offset) {
+        if let Some(session) = self.sessions.get_mut(&broker) {
+            session.shutdown_offset = Some(offset);
+        }
+    }
+
+    /// Whether all of the `others` know that the broker leads nothing any more.
+    pub(super) fn may_stop(&self, broker: NodeId, mut others: impl Iterator<Item = NodeId>) -> bool {
+        let Some(offset) = self.sessions.get(&broker).and_then(|session| session.shutdown_offset) else {
+            return false;
+        };
+        others.all(|other| self.sessions.get(&other).is_some_and(|session| session.metadata_offset >= offset))
+    }
+
+    /// Ends the sessions that are over, and returns whose they were.
+    pub(super) fn expire(&mut self, now: Now) -> BTreeSet<NodeId> {
+        let over = |session: &Session| now.mono_ns >= session.deadline_ns;
+        let expired = self.sessions.iter().filter(|(_, session)| over(session)).map(|(id, _)| *id).collect();
+        self.sessions.retain(|_, session| !over(session));
+        expired
+    }
+
+    /// When the next session is over.
+    pub(super) fn next_expiry_ns(&self) -> Option<u64> {
+        self.sessions.values().map(|session| session.deadline_ns).min()
+    }
+}
