@@ -7,10 +7,29 @@
 //!
 //! The invariant: what a group is while it runs is what [`GroupCoordinator::load`] makes of its committed records.
 
-mod coordinator;
+mod admin;
+mod config;
+mod fetch;
+mod group;
+mod group_coordinator;
+mod journal;
+mod member;
+mod membership;
 mod message;
+mod offsets;
+mod rebalance;
+mod records;
+mod request;
+mod response;
+mod snapshot;
+#[cfg(test)]
+mod tests;
 
-pub use coordinator::{CoordinatorConfig, GroupCoordinator};
+pub use config::CoordinatorConfig;
+pub use group::GroupState;
+pub use group_coordinator::GroupCoordinator;
 pub use message::{
     AppendToken, CoordinatorEffect, GroupRequest, GroupResponse, ReplyId, RequestContext, TopicView,
 };
+pub use records::CommittedOffset;
+pub use snapshot::{CoordinatorSnapshot, GroupSnapshot, MemberSnapshot, Membership};
