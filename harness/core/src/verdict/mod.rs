@@ -4,11 +4,15 @@
 //! Out: one closed word per check, per cell and per run, and the exit status.
 
 mod exit;
+mod judge;
+mod judged;
 mod report;
 mod timeline;
 mod word;
 
 pub use exit::{ExitStatus, exit_status};
+pub use judge::judge;
+pub use judged::{Judged, RunFacts};
 pub use report::*;
 pub use timeline::{FaultBand, LeaderSpan, Outage, Slot, Timeline};
 pub use word::VerdictWord;
