@@ -52,7 +52,9 @@ pub struct SessionId {
 }
 
 /// A broker or controller of the cluster, by its number in the topology: brokers from 1, then controllers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct NodeId(pub u32);
 

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// One property of a run. `docs/outcomes.md` defines each.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Property {
     /// An acknowledged message never reached a subscribed group, or is gone from the log.
@@ -121,7 +123,11 @@ impl Property {
     pub fn always_runs(self) -> bool {
         matches!(
             self,
-            Self::Phantom | Self::Corruption | Self::FailVisible | Self::Divergence | Self::HighWatermarkRollback
+            Self::Phantom
+                | Self::Corruption
+                | Self::FailVisible
+                | Self::Divergence
+                | Self::HighWatermarkRollback
         )
     }
 }

@@ -4,6 +4,17 @@
 //! Out: a history that checkers read as streams, so that memory stays flat however long a run was.
 //! Owns: the event, the block codec, the reader. Never: opens a file or reads a clock.
 
+mod block;
 mod event;
+mod format;
+mod journal;
+mod meta;
+mod recorder;
+mod seal;
 
 pub use event::{Delivery, Event, EventKind, Level, MemberChange, Outcome, flags};
+pub use format::{BLOCK_EVENTS, BLOCK_SIZE, HEADER_SIZE, SEAL_OFFSET, SEGMENT_SIZE, VERSION};
+pub use journal::{Events, History, Journal, JournalBytes, JournalError};
+pub use meta::{JournalKind, JournalMeta};
+pub use recorder::{Recorder, SegmentFull};
+pub use seal::{Completeness, Seal, SealReason, Unsealed};
