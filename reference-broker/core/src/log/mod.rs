@@ -5,9 +5,20 @@
 //! Owns: segments and their indexes, the leader epochs, the state of idempotent producers.
 //! Never: decides who leads or what is committed; the high watermark is replication's.
 
+mod checkpoint;
 mod config;
+mod epochs;
 mod error;
+mod index;
 mod partition;
+mod planted;
+mod producers;
+mod read;
+mod recover;
+mod scan;
+mod segment;
+mod tail;
+mod truncate;
 
 pub use config::LogConfig;
 pub use error::{AppendError, LogError};

@@ -44,6 +44,22 @@ pub enum BatchError {
         /// Of the bytes.
         found: u32,
     },
+    /// The batch does not follow the one before it, so it is left over from a log that was cut.
+    #[error("the batch begins at offset {found}, not {expected}")]
+    Offset {
+        /// The end of the batch before.
+        expected: Offset,
+        /// In the header.
+        found: Offset,
+    },
+    /// The batch is older than the one before it, so it is left over from a log that was cut.
+    #[error("the batch has leader epoch {found} after {before}")]
+    Epoch {
+        /// Of the batch before.
+        before: LeaderEpoch,
+        /// In the header.
+        found: LeaderEpoch,
+    },
     /// A record inside does not decode.
     #[error("a record in the batch does not decode")]
     Record,
@@ -197,4 +213,12 @@ pub fn seal(batch: &mut [u8]) {
     batch[8..LENGTH_PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
     let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
     batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Gives all records of a batch the time of the append.
+pub fn set_log_append_time(batch: &mut [u8], wall_ms: i64) {
+    // The time stamp type is in the low byte of the attributes.
+    batch[ATTRIBUTES_AT + 1] |= LOG_APPEND_TIME as u8;
+    batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&wall_ms.to_be_bytes());
+    seal(batch);
 }

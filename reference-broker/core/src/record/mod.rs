@@ -12,6 +12,6 @@ mod varint;
 pub use builder::BatchBuilder;
 pub use header::{
     BatchError, BatchHeader, Compression, HEADER_BYTES, LENGTH_PREFIX_BYTES, patch_base_offset,
-    patch_leader_epoch, seal,
+    patch_leader_epoch, seal, set_log_append_time,
 };
 pub use iter::{Batch, Batches, Header, Record, Records, batches};
