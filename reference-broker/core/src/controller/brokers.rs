@@ -76,7 +76,8 @@ impl Controller {
             return refuse(ResponseError::StaleBrokerEpoch);
         }
         self.sessions.touch(now, id, Offset(request.current_metadata_offset));
-        let caught_up = request.current_metadata_offset >= broker.epoch.0;
+        // A broker that was fenced must know by now who leads in its place.
+        let caught_up = request.current_metadata_offset >= broker.since.0;
         let (records, state) = self.next_state(id, &broker, request, caught_up);
         let should_shut_down = request.want_shut_down && state == BrokerState::Fenced;
         if should_shut_down {

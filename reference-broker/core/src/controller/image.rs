@@ -38,6 +38,8 @@ pub struct BrokerImage {
     pub internal: Endpoint,
     /// Whether it takes part.
     pub state: BrokerState,
+    /// The offset of the record that says so.
+    pub since: Offset,
 }
 
 /// A topic.
@@ -243,6 +245,7 @@ impl MetadataImage {
                     client: client.clone(),
                     internal: internal.clone(),
                     state: BrokerState::Fenced,
+                    since: offset,
                 };
                 self.brokers.insert(*broker, image);
                 delta.brokers.insert(*broker);
@@ -252,7 +255,7 @@ impl MetadataImage {
                 if image.epoch != *epoch {
                     return Err("broker epoch");
                 }
-                image.state = *state;
+                (image.state, image.since) = (*state, offset);
                 delta.brokers.insert(*broker);
             }
             MetadataRecord::Topic { id, name, configs } => {

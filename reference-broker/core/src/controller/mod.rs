@@ -13,10 +13,12 @@
 
 mod alter_partition;
 mod api;
+mod audit;
 mod brokers;
 pub mod channel;
 #[expect(clippy::module_inception, reason = "the folder is named after its one type")]
 mod controller;
+mod derived_id;
 mod effect;
 mod election;
 mod image;
@@ -32,6 +34,7 @@ mod topic_id;
 mod topics;
 
 pub use api::{ControllerRequest, ControllerResponse};
+pub use audit::{MetadataAudit, MetadataViolation, audit};
 pub use controller::Controller;
 pub use effect::{ControllerEffect, ReplyId};
 pub use image::{

@@ -5,9 +5,13 @@
 //! Owns: the broker's metadata image, its registration, and the search for the active controller.
 //! Never: frames; whoever drives it numbers connections and writes headers.
 
+mod backoff;
+mod calls;
 #[expect(clippy::module_inception, reason = "the folder is named after its one type")]
 mod channel;
 mod effect;
+mod link;
+mod requests;
 
 pub use channel::ControllerChannel;
 pub use effect::{CallId, ChannelEffect, ChannelKind};
