@@ -1,0 +1,41 @@
+//! What `mqproof broker` reads on standard input: one node of an embedded cluster.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mqproof_core::ids::NodeId;
+use mqproof_core::plan::Flush;
+use serde::{Deserialize, Serialize};
+
+/// One node of an embedded cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BrokerSpec {
+    /// The process that must not be outlived.
+    pub parent_pid: u32,
+    /// Names the cluster in logs.
+    pub cluster_id: String,
+    /// Its number.
+    pub node: NodeId,
+    /// Broker or controller.
+    pub is_controller: bool,
+    /// Where it keeps its log.
+    pub data_dir: PathBuf,
+    /// Where clients connect; None for a controller.
+    pub client_listen: Option<SocketAddr>,
+    /// Where brokers and controllers connect.
+    pub internal_listen: SocketAddr,
+    /// Where clients are told to connect: the listener or a proxy.
+    pub client_advertised: Option<SocketAddr>,
+    /// The voters of the metadata quorum, and where this node reaches them.
+    pub controllers: Vec<(NodeId, SocketAddr)>,
+    /// Where this node reaches the other brokers, if not at their own listener.
+    pub peers: Vec<(NodeId, SocketAddr)>,
+    /// The flush policy of the topics.
+    pub flush: Flush,
+    /// Replicas of the topic that holds committed offsets.
+    pub offsets_replicas: i16,
+    /// Seeds member ids and back-off.
+    pub seed: u64,
+    /// Planted bugs, by name.
+    pub defects: Vec<String>,
+}

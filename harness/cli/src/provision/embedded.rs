@@ -1,0 +1,272 @@
+//! A cluster of the bundled reference broker: child processes on a loopback address of its own.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use mqproof_core::ids::NodeId;
+use mqproof_core::plan::{FaultTarget, Flush, Plan, Role};
+use rustix::process::Signal;
+use tokio::runtime::Handle;
+
+use super::broker_spec::BrokerSpec;
+use super::cluster::{Cluster, Hands, ProvisionError};
+use super::loopback::Loopback;
+use super::node_process::{Exit, NodeProcess};
+use crate::faults::proxy::{LinkEnd, ProxyNet};
+
+/// How long the nodes are given to accept connections.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The running processes, and the proxies between them.
+pub struct Embedded {
+    nodes: BTreeMap<NodeId, NodeProcess>,
+    brokers: Vec<NodeId>,
+    controllers: Vec<NodeId>,
+    addresses: Loopback,
+    proxies: ProxyNet,
+    data: PathBuf,
+}
+
+impl Embedded {
+    /// Starts the plan's cluster; data and logs go under `cell_dir`. Returns when every door is open.
+    pub fn start(plan: &Plan, cell_dir: &Path, defects: &[String], runtime: &Handle) -> Result<Self, ProvisionError> {
+        let addresses = Loopback::choose(plan.seed).ok_or(ProvisionError::NoAddress)?;
+        let brokers: Vec<NodeId> = (1..=plan.topology.brokers).map(NodeId).collect();
+        let controllers: Vec<NodeId> =
+            (1..=plan.topology.controllers).map(|n| NodeId(plan.topology.brokers + n)).collect();
+        let data = cell_dir.join("data");
+        let logs = cell_dir.join("nodes");
+        for dir in [&data, &logs] {
+            std::fs::create_dir_all(dir).map_err(io_error(format!("cannot create `{}`", dir.display())))?;
+        }
+        let proxies = proxies(plan, &brokers, &controllers, addresses, runtime)?;
+        let mut nodes = BTreeMap::new();
+        for node in brokers.iter().chain(&controllers) {
+            let spec = spec(plan, *node, &brokers, &controllers, addresses, &proxies, &data, defects);
+            let text = serde_json::to_string(&spec).expect("a specification is plain data");
+            nodes.insert(*node, NodeProcess::new(*node, text, logs.join(format!("node-{node}.log"))));
+        }
+        let mut cluster = Self { nodes, brokers, controllers, addresses, proxies, data };
+        // The controllers first, so that brokers find them at once.
+        for node in cluster.controllers.clone().into_iter().chain(cluster.brokers.clone()) {
+            cluster.start(node).map_err(io_error(format!("cannot start node {node}")))?;
+        }
+        cluster.wait_for_doors()?;
+        Ok(cluster)
+    }
+
+    fn wait_for_doors(&mut self) -> Result<(), ProvisionError> {
+        let until = Instant::now() + READY_WITHIN;
+        let all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for node in all {
+            while !self.accepts(node) {
+                let process = self.nodes.get_mut(&node).expect("a node of ours");
+                let ended = process.poll_exit();
+                if ended.is_some() || Instant::now() > until {
+                    let how = ended.map_or("is not ready after 10 s".into(), |exit| format!("ended with {}", exit.describe()));
+                    return Err(ProvisionError::NotReady { what: format!("node {node} {how}"), log: process.log_tail(12) });
+                }
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        }
+        Ok(())
+    }
+
+    fn door(&self, node: NodeId) -> SocketAddr {
+        if self.controllers.contains(&node) { self.addresses.internal(node) } else { self.addresses.client(node) }
+    }
+
+    /// Ends all processes; the data directories stay until [`Embedded::delete_data`].
+    pub fn shut_down(&mut self) {
+        for process in self.nodes.values() {
+            process.signal(Signal::KILL);
+        }
+        for process in self.nodes.values_mut() {
+            process.wait_exit(Duration::from_secs(5));
+        }
+    }
+
+    /// Deletes what the brokers stored.
+    pub fn delete_data(&self) -> io::Result<()> {
+        std::fs::remove_dir_all(&self.data)
+    }
+}
+
+impl Cluster for Embedded {
+    fn bootstrap(&self) -> String {
+        let door = |node: &NodeId| {
+            if self.proxies.has(LinkEnd::Clients, *node) {
+                self.addresses.client_proxy(*node)
+            } else {
+                self.addresses.client(*node)
+            }
+        };
+        self.brokers.iter().map(|node| door(node).to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    fn profile(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn brokers(&self) -> Vec<NodeId> {
+        self.brokers.clone()
+    }
+
+    fn controllers(&self) -> Vec<NodeId> {
+        self.controllers.clone()
+    }
+
+    fn proxies(&self) -> Option<&ProxyNet> {
+        Some(&self.proxies)
+    }
+
+    fn hands(&mut self) -> Option<&mut dyn Hands> {
+        Some(self)
+    }
+}
+
+impl Hands for Embedded {
+    fn start(&mut self, node: NodeId) -> io::Result<u32> {
+        self.nodes.get_mut(&node).ok_or(io::ErrorKind::NotFound)?.start()
+    }
+
+    fn kill(&mut self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|process| process.signal(Signal::KILL))
+    }
+
+    fn stop(&mut self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|process| process.signal(Signal::TERM))
+    }
+
+    fn pause(&mut self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|process| process.signal(Signal::STOP))
+    }
+
+    fn resume(&mut self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|process| process.signal(Signal::CONT))
+    }
+
+    fn is_paused(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(NodeProcess::is_stopped)
+    }
+
+    fn exited(&mut self, node: NodeId, at_most: Duration) -> Option<Exit> {
+        self.nodes.get_mut(&node)?.wait_exit(at_most)
+    }
+
+    fn pid(&self, node: NodeId) -> Option<u32> {
+        self.nodes.get(&node)?.pid()
+    }
+
+    fn accepts(&self, node: NodeId) -> bool {
+        TcpStream::connect_timeout(&self.door(node), Duration::from_millis(100)).is_ok()
+    }
+
+    fn log_tail(&self, node: NodeId) -> String {
+        self.nodes.get(&node).map(|process| process.log_tail(12)).unwrap_or_default()
+    }
+}
+
+fn io_error(what: String) -> impl FnOnce(io::Error) -> ProvisionError {
+    move |source| ProvisionError::Io { what, source }
+}
+
+/// Which sorts of links the faults of a plan may touch. Who leads is known only when a fault starts, so that a fault
+/// on the link of a leader may touch any link between brokers.
+#[derive(Clone, Copy, Default)]
+struct Touched {
+    clients: bool,
+    brokers: bool,
+    controllers: bool,
+}
+
+impl Touched {
+    fn by(plan: &Plan) -> Self {
+        let mut touched = Self::default();
+        for fault in &plan.faults {
+            let FaultTarget::Link(a, b) = &fault.target else { continue };
+            let either = |is: fn(&Role) -> bool| is(a) || is(b);
+            let controller_nodes = |role: &Role| {
+                matches!(role, Role::Nodes(nodes) if nodes.iter().any(|node| node.0 > plan.topology.brokers))
+            };
+            if either(|role| *role == Role::Clients) {
+                touched.clients = true;
+            } else if either(|role| *role == Role::Controller) || controller_nodes(a) || controller_nodes(b) {
+                touched.controllers = true;
+            } else {
+                touched.brokers = true;
+            }
+        }
+        touched
+    }
+}
+
+fn proxies(
+    plan: &Plan,
+    brokers: &[NodeId],
+    controllers: &[NodeId],
+    addresses: Loopback,
+    runtime: &Handle,
+) -> Result<ProxyNet, ProvisionError> {
+    let touched = Touched::by(plan);
+    let mut proxies = ProxyNet::new(runtime.clone());
+    let bound = |result: io::Result<()>| result.map_err(io_error("cannot listen on a loopback address".into()));
+    for from in brokers {
+        if touched.clients {
+            bound(proxies.add(LinkEnd::Clients, *from, addresses.client_proxy(*from), addresses.client(*from)))?;
+        }
+        for to in brokers.iter().filter(|to| touched.brokers && *to != from) {
+            bound(proxies.add(LinkEnd::Node(*from), *to, addresses.peer_proxy(*from, *to), addresses.internal(*to)))?;
+        }
+        for to in controllers.iter().filter(|_| touched.controllers) {
+            bound(proxies.add(LinkEnd::Node(*from), *to, addresses.peer_proxy(*from, *to), addresses.internal(*to)))?;
+        }
+    }
+    Ok(proxies)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a node's view of the cluster has many parts, and this is where they meet")]
+fn spec(
+    plan: &Plan,
+    node: NodeId,
+    brokers: &[NodeId],
+    controllers: &[NodeId],
+    addresses: Loopback,
+    proxies: &ProxyNet,
+    data: &Path,
+    defects: &[String],
+) -> BrokerSpec {
+    let is_controller = controllers.contains(&node);
+    let reach = |to: NodeId| {
+        if proxies.has(LinkEnd::Node(node), to) { addresses.peer_proxy(node, to) } else { addresses.internal(to) }
+    };
+    let flushes = plan.topology.topics.values().map(|topic| topic.flush);
+    BrokerSpec {
+        parent_pid: std::process::id(),
+        cluster_id: format!("mqproof-{:016x}", plan.seed),
+        node,
+        is_controller,
+        data_dir: data.join(format!("node-{node}")),
+        client_listen: (!is_controller).then(|| addresses.client(node)),
+        internal_listen: addresses.internal(node),
+        client_advertised: proxies.has(LinkEnd::Clients, node).then(|| addresses.client_proxy(node)),
+        controllers: controllers.iter().map(|to| (*to, reach(*to))).collect(),
+        peers: brokers.iter().filter(|to| **to != node).map(|to| (*to, reach(*to))).collect(),
+        flush: flushes.max_by_key(strictness).unwrap_or(Flush::PageCache),
+        offsets_replicas: plan.topology.brokers.min(3) as i16,
+        seed: plan.seed ^ u64::from(node.0),
+        defects: defects.to_vec(),
+    }
+}
+
+/// A broker has one policy: the strictest that any of its topics asks for.
+fn strictness(flush: &Flush) -> (u8, std::cmp::Reverse<u64>) {
+    match *flush {
+        Flush::PageCache => (0, std::cmp::Reverse(0)),
+        Flush::IntervalMs(ms) => (1, std::cmp::Reverse(ms)),
+        Flush::BeforeAck => (2, std::cmp::Reverse(0)),
+    }
+}
