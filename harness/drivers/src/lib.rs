@@ -1,1 +1,4 @@
-//! x
+//! Clients of the systems under test, and the processes that run them.
+
+pub mod admin;
+pub mod client;
