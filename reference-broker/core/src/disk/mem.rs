@@ -78,15 +78,14 @@ impl Disk for MemDisk {
         {
             return Err(DiskError::NotFound(path.into()));
         }
-        let inode = match self.names.get(path) {
-            Some(inode) => *inode,
-            None => {
-                self.writable()?;
-                self.last_id += 1;
-                self.names.insert(path.into(), self.last_id);
-                self.contents.insert(self.last_id, Vec::new());
-                self.last_id
-            }
+        let inode = if let Some(inode) = self.names.get(path) {
+            *inode
+        } else {
+            self.writable()?;
+            self.last_id += 1;
+            self.names.insert(path.into(), self.last_id);
+            self.contents.insert(self.last_id, Vec::new());
+            self.last_id
         };
         self.last_id += 1;
         self.open.insert(FileId(self.last_id), inode);

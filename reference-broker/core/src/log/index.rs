@@ -114,7 +114,7 @@ impl Index {
     fn decode(base: Offset, end: Offset, size: u64, offsets: &[u8], times: &[u8]) -> Option<Self> {
         let count = offsets.len() / OFFSET_ENTRY_BYTES;
         let consistent =
-            offsets.len() % OFFSET_ENTRY_BYTES == 0 && times.len() == (count + 1) * TIME_ENTRY_BYTES;
+            offsets.len().is_multiple_of(OFFSET_ENTRY_BYTES) && times.len() == (count + 1) * TIME_ENTRY_BYTES;
         if !consistent {
             return None;
         }

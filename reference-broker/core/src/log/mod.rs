@@ -20,6 +20,9 @@ mod segment;
 mod tail;
 mod truncate;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::LogConfig;
 pub use error::{AppendError, LogError};
 pub use partition::{Appended, FlushTicket, PartitionLog};

@@ -14,7 +14,7 @@ use super::tail::Tail;
 use super::{AppendError, LogConfig, LogError};
 use crate::disk::{Disk, DiskError, FileId};
 use crate::ids::{LeaderEpoch, Offset};
-use crate::record::{self, BatchError, BatchHeader};
+use crate::record::{self, Batch, BatchError, BatchHeader};
 
 /// For how many segments the state of the producers at their base is kept, so that a cut need not replay the log.
 const SNAPSHOTS_MAX: usize = 3;
@@ -152,18 +152,20 @@ impl PartitionLog {
                 duplicate: true,
             });
         }
+        // The one copy: otherwise the tail would keep whole request frames alive.
         let mut batch = BytesMut::from(&records[..]);
+        drop(records);
         if self.config.log_append_time {
             record::set_log_append_time(&mut batch, wall_ms);
         }
         self.planted.flip_byte(&header, &mut batch);
-        let header = self.append_batch(batch, epoch, disk)?;
-        if let Some(phantom) = self.planted.phantom(&header, &records) {
+        let stored = self.append_batch(batch, epoch, disk)?;
+        if let Some(phantom) = self.planted.phantom(&stored) {
             self.append_batch(phantom, epoch, disk)?;
         }
         Ok(Appended {
-            first_offset: header.base_offset,
-            last_offset: header.last_offset(),
+            first_offset: stored.header.base_offset,
+            last_offset: stored.header.last_offset(),
             log_append_time_ms,
             duplicate: false,
         })
@@ -177,10 +179,11 @@ impl PartitionLog {
     ) -> Result<Appended, AppendError> {
         self.writable()?;
         let headers = self.validate_for_follower(&records)?;
-        let mut records = Bytes::copy_from_slice(&records);
+        let mut copy = Bytes::copy_from_slice(&records);
+        drop(records);
         let first_offset = self.end;
-        for header in &headers {
-            self.store(header, records.split_to(header.size()), disk)?;
+        for header in headers {
+            self.store(&Batch { header, bytes: copy.split_to(header.size()) }, disk)?;
         }
         let last_offset = Offset(self.end.0 - 1);
         Ok(Appended { first_offset, last_offset, log_append_time_ms: -1, duplicate: false })
@@ -295,36 +298,38 @@ impl PartitionLog {
         mut batch: BytesMut,
         epoch: LeaderEpoch,
         disk: &mut dyn Disk,
-    ) -> Result<BatchHeader, AppendError> {
+    ) -> Result<Batch, AppendError> {
         record::patch_base_offset(&mut batch, self.end);
         record::patch_leader_epoch(&mut batch, epoch);
         let header = BatchHeader::parse(&batch)?;
-        self.store(&header, batch.freeze(), disk)?;
-        Ok(header)
+        let batch = Batch { header, bytes: batch.freeze() };
+        self.store(&batch, disk)?;
+        Ok(batch)
     }
 
-    fn store(&mut self, header: &BatchHeader, batch: Bytes, disk: &mut dyn Disk) -> Result<(), AppendError> {
-        self.write(header, &batch, disk).inspect_err(|error| {
+    fn store(&mut self, batch: &Batch, disk: &mut dyn Disk) -> Result<(), AppendError> {
+        self.write(batch, disk).inspect_err(|error| {
             tracing::error!(log = self.directory, %error, "the log is fenced");
             self.fenced = true;
         })?;
+        let header = &batch.header;
         self.epochs.assign(header.leader_epoch, header.base_offset);
         self.producers.update(header);
         self.end = header.last_offset().next();
-        self.tail.push(header.base_offset, header.last_offset(), batch);
+        self.tail.push(header.base_offset, header.last_offset(), batch.bytes.clone());
         Ok(())
     }
 
-    fn write(&mut self, header: &BatchHeader, batch: &[u8], disk: &mut dyn Disk) -> Result<(), DiskError> {
+    fn write(&mut self, batch: &Batch, disk: &mut dyn Disk) -> Result<(), DiskError> {
         let size = self.active().size;
-        if size > 0 && size + batch.len() as u64 > self.config.segment_bytes {
+        if size > 0 && size + batch.bytes.len() as u64 > self.config.segment_bytes {
             self.roll(disk)?;
         }
         let interval = self.config.index_interval_bytes;
         let segment = self.segments.last_mut().expect("a log has a segment");
-        disk.write_at(segment.file, segment.size, &[batch])?;
-        segment.index.add(header, segment.size, interval);
-        segment.size += batch.len() as u64;
+        disk.write_at(segment.file, segment.size, &[&batch.bytes])?;
+        segment.index.add(&batch.header, segment.size, interval);
+        segment.size += batch.bytes.len() as u64;
         Ok(())
     }
 

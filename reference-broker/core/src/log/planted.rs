@@ -38,23 +38,23 @@ impl Planted {
         if !self.defects.has(Defect::FlipByte) || header.is_control() || !self.strikes() {
             return;
         }
-        let copy = Bytes::copy_from_slice(batch);
-        let Some(value) = last_record(header, &copy).and_then(|record| record.value) else { return };
+        let copy = Batch { header: *header, bytes: Bytes::copy_from_slice(batch) };
+        let Some(value) = last_record(&copy).and_then(|record| record.value) else { return };
         if value.len() < PAYLOAD_HEADER_BYTES {
             return;
         }
-        let value_at = value.as_ptr() as usize - copy.as_ptr() as usize;
+        let value_at = value.as_ptr() as usize - copy.bytes.as_ptr() as usize;
         batch[value_at + value.len() - 1] ^= 1;
         seal(batch);
     }
 
     /// Now and then a batch to be stored behind this one: its last message once more, under a number that was never
     /// given out, and without a producer.
-    pub(super) fn phantom(&mut self, header: &BatchHeader, batch: &Bytes) -> Option<BytesMut> {
-        if !self.defects.has(Defect::PhantomRecord) || header.is_control() || !self.strikes() {
+    pub(super) fn phantom(&mut self, batch: &Batch) -> Option<BytesMut> {
+        if !self.defects.has(Defect::PhantomRecord) || batch.header.is_control() || !self.strikes() {
             return None;
         }
-        let record = last_record(header, batch)?;
+        let record = last_record(batch)?;
         let value = forged(record.value.as_deref()?)?;
         let mut builder = BatchBuilder::new(record.timestamp);
         let headers: Vec<_> =
@@ -69,8 +69,8 @@ impl Planted {
     }
 }
 
-fn last_record(header: &BatchHeader, batch: &Bytes) -> Option<Record> {
-    Batch { header: *header, bytes: batch.clone() }.records()?.last()?.ok()
+fn last_record(batch: &Batch) -> Option<Record> {
+    batch.records()?.last()?.ok()
 }
 
 /// The payload under another number, with a checksum that fits.

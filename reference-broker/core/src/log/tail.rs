@@ -73,7 +73,9 @@ fn gather<'a>(batches: impl Iterator<Item = &'a Bytes>) -> Vec<Bytes> {
         [single] => parts.push(Bytes::clone(single)),
         many => {
             let mut joined = BytesMut::with_capacity(many.iter().map(|bytes| bytes.len()).sum());
-            many.iter().for_each(|bytes| joined.extend_from_slice(bytes));
+            for bytes in many {
+                joined.extend_from_slice(bytes);
+            }
             parts.push(joined.freeze());
         }
     };

@@ -1,5 +1,6 @@
 //! Cuts the end off the log of a follower that has diverged from its leader.
 
+use super::producers::ProducerStates;
 use super::read::find;
 use super::scan::{Reach, Step};
 use super::{LogError, PartitionLog};
@@ -60,7 +61,7 @@ impl PartitionLog {
     fn replay_producers(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
         let snapshot = self.snapshots.last_key_value();
         let (from, mut producers) = snapshot.map_or_else(
-            || (self.log_start_offset(), Default::default()),
+            || (self.log_start_offset(), ProducerStates::default()),
             |(base, state)| (*base, state.clone()),
         );
         for segment in &self.segments[self.segment_of(from)..] {

@@ -1,6 +1,6 @@
 //! Walks over batches and records without copying them.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::header::{BatchError, BatchHeader, Compression, HEADER_BYTES};
 use super::varint;
@@ -99,7 +99,7 @@ impl Iterator for Records {
             return None;
         }
         self.left -= 1;
-        let record = self.decode().ok_or(BatchError::Record);
+        let record = self.decode();
         if record.is_err() {
             self.left = 0;
         }
@@ -108,46 +108,54 @@ impl Iterator for Records {
 }
 
 impl Records {
-    fn decode(&mut self) -> Option<Record> {
-        let length = usize::try_from(number(&mut self.rest)?).ok()?;
-        if length == 0 || self.rest.len() < length {
-            return None;
-        }
+    fn decode(&mut self) -> Result<Record, BatchError> {
+        let length = length(number(&mut self.rest)?, &self.rest)?;
         let mut record = self.rest.split_to(length);
+        if record.is_empty() {
+            return Err(BatchError::Record);
+        }
         let _attributes = record.split_to(1);
         let timestamp_delta = number(&mut record)?;
         let offset_delta = number(&mut record)?;
         let key = nullable(&mut record)?;
         let value = nullable(&mut record)?;
-        let count = number(&mut record)?;
         let mut headers = Vec::new();
-        for _ in 0..count {
-            headers.push(Header { key: nullable(&mut record)??, value: nullable(&mut record)? });
+        for _ in 0..number(&mut record)? {
+            let key = nullable(&mut record)?.ok_or(BatchError::Record)?;
+            headers.push(Header { key, value: nullable(&mut record)? });
         }
         let timestamp = if self.header.is_log_append_time() {
             self.header.max_timestamp
         } else {
             self.header.base_timestamp.wrapping_add(timestamp_delta)
         };
-        let offset = Offset(self.header.base_offset.0 + offset_delta);
-        record.is_empty().then_some(Record { offset, timestamp, key, value, headers })
+        let offset = Offset(self.header.base_offset.0.wrapping_add(offset_delta));
+        if record.is_empty() {
+            Ok(Record { offset, timestamp, key, value, headers })
+        } else {
+            Err(BatchError::Record)
+        }
     }
 }
 
-fn number(bytes: &mut Bytes) -> Option<i64> {
+fn number(bytes: &mut Bytes) -> Result<i64, BatchError> {
     let mut view: &[u8] = bytes;
-    let number = varint::take(&mut view)?;
+    let number = varint::take(&mut view).ok_or(BatchError::Record)?;
     let used = bytes.len() - view.len();
-    let _ = bytes.split_to(used);
-    Some(number)
+    bytes.advance(used);
+    Ok(number)
 }
 
-fn nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
+fn length(number: i64, bytes: &Bytes) -> Result<usize, BatchError> {
+    usize::try_from(number).ok().filter(|length| *length <= bytes.len()).ok_or(BatchError::Record)
+}
+
+fn nullable(bytes: &mut Bytes) -> Result<Option<Bytes>, BatchError> {
     match number(bytes)? {
-        -1 => Some(None),
-        length => {
-            let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len())?;
-            Some(Some(bytes.split_to(length)))
+        -1 => Ok(None),
+        number => {
+            let length = length(number, bytes)?;
+            Ok(Some(bytes.split_to(length)))
         }
     }
 }

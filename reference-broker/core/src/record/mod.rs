@@ -9,6 +9,9 @@ mod header;
 mod iter;
 mod varint;
 
+#[cfg(test)]
+mod tests;
+
 pub use builder::BatchBuilder;
 pub use header::{
     BatchError, BatchHeader, Compression, HEADER_BYTES, LENGTH_PREFIX_BYTES, patch_base_offset,
