@@ -33,6 +33,9 @@ mod topic_config;
 mod topic_id;
 mod topics;
 
+#[cfg(test)]
+mod tests;
+
 pub use api::{ControllerRequest, ControllerResponse};
 pub use audit::{MetadataAudit, MetadataViolation, audit};
 pub use controller::Controller;
