@@ -2,3 +2,5 @@
 
 pub mod admin;
 pub mod client;
+pub mod clock;
+pub mod journal;

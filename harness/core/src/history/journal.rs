@@ -8,7 +8,7 @@ use super::format::{
     BLOCK_EVENTS, BLOCK_SIZE, HEADER_SIZE, HeaderError, SEAL_OFFSET, SEGMENT_SIZE, decode_header,
     encode_header,
 };
-use super::meta::{JournalKind, JournalMeta};
+use super::meta::JournalMeta;
 use super::recorder::Recorder;
 use super::seal::{Completeness, Seal, SealReason, Unsealed};
 
@@ -35,7 +35,7 @@ pub struct Journal {
     meta: JournalMeta,
     completeness: Completeness,
     bytes: Box<dyn JournalBytes>,
-    /// Events in blocks before the last, which are all full.
+    /// How many can be read: all blocks before the last are full.
     events: u64,
 }
 
@@ -43,7 +43,7 @@ impl Journal {
     /// Reads and checks a whole journal.
     pub fn read(bytes: impl JournalBytes + 'static) -> Result<Self, JournalError> {
         let meta = decode_header(bytes.bytes())?;
-        let (events, completeness) = validate(bytes.bytes());
+        let Walk { events, completeness, .. } = walk(bytes.bytes());
         Ok(Self { meta, completeness, bytes: Box::new(bytes), events })
     }
 
@@ -86,81 +86,128 @@ impl fmt::Debug for Journal {
 }
 
 /// The bytes of a journal that holds these events.
-pub(super) fn encode_journal(
+fn encode_journal(
     meta: &JournalMeta,
     events: &[Event],
     reason: Option<SealReason>,
 ) -> Result<Vec<u8>, HeaderError> {
     let mut bytes = encode_header(meta)?.into_vec();
-    let blocks_per_segment = SEGMENT_SIZE / BLOCK_SIZE;
+    let mut segment = vec![0; SEGMENT_SIZE];
     let mut recorder = Recorder::new();
-    let mut last = None;
-    for part in events.chunks(blocks_per_segment * BLOCK_EVENTS) {
-        if last.is_some() {
+    for event in events {
+        if recorder.record(&mut segment, event).is_err() {
+            bytes.extend_from_slice(&segment);
+            segment.fill(0);
             recorder.next_segment();
+            recorder.record(&mut segment, event).expect("a fresh segment has room");
         }
-        let mut segment = vec![0; SEGMENT_SIZE];
-        for event in part {
-            recorder.record(&mut segment, event).expect("a part fits into a segment");
-        }
-        let used = if let Some(reason) = reason {
-            let (seal, used) = recorder.seal(&mut segment, reason, event_time(events));
-            last = Some(seal);
-            used
-        } else {
-            part.len().div_ceil(BLOCK_EVENTS) * BLOCK_SIZE
-        };
-        bytes.extend_from_slice(&segment[..used]);
-        last = last.or(Some(Seal { reason: SealReason::Clean, events: 0, last_block_crc: 0, t_ns: 0 }));
     }
     if let Some(reason) = reason {
-        let seal = last.unwrap_or(Seal { reason, events: 0, last_block_crc: 0, t_ns: 0 });
+        let seal = recorder.seal(&mut segment, reason, events.last().map_or(0, |event| event.t_ns));
         bytes[SEAL_OFFSET..HEADER_SIZE].copy_from_slice(&seal.encode());
     }
+    bytes.extend_from_slice(&segment[..recorder.used()]);
     Ok(bytes)
 }
 
-fn event_time(events: &[Event]) -> u64 {
-    events.last().map_or(0, |event| event.t_ns)
+/// Seals the journal of a process that is gone: closes the block that it left open, writes the seal, and says how long
+/// the file is then. A journal that was sealed before stays as it is; a damaged one is not sealed.
+pub fn seal_journal(bytes: &mut [u8], reason: SealReason, t_ns: u64) -> Result<usize, SealError> {
+    decode_header(bytes)?;
+    let walk = walk(bytes);
+    match walk.completeness {
+        Completeness::Sealed(_) => {}
+        Completeness::Unsealed(Unsealed::NeverSealed) => {
+            let mut seal = Seal { reason, events: walk.events, last_block_crc: walk.previous, t_ns };
+            if walk.open_events > 0 {
+                let at = HEADER_SIZE + walk.closed_blocks * BLOCK_SIZE;
+                let first = walk.events - walk.open_events as u64;
+                let block = &mut bytes[at..at + BLOCK_SIZE];
+                seal.last_block_crc = block::close(block, first, walk.open_events, walk.previous);
+            }
+            bytes[SEAL_OFFSET..HEADER_SIZE].copy_from_slice(&seal.encode());
+        }
+        Completeness::Unsealed(why) => return Err(SealError::Damaged(why)),
+    }
+    Ok(HEADER_SIZE + (walk.closed_blocks + usize::from(walk.open_events > 0)) * BLOCK_SIZE)
+}
+
+/// Why a dead process's journal cannot be sealed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SealError {
+    /// It is no journal.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// What is there is not what was written.
+    #[error("not sealed: {0}")]
+    Damaged(Unsealed),
+}
+
+/// What a walk over the blocks found.
+struct Walk {
+    /// Good events, those of an open block included.
+    events: u64,
+    /// Closed blocks.
+    closed_blocks: usize,
+    /// Checksum of the last closed block.
+    previous: u32,
+    /// Events of the open block behind them.
+    open_events: usize,
+    completeness: Completeness,
 }
 
 /// Walks the blocks: how many events are good, and whether that is all.
-fn validate(bytes: &[u8]) -> (u64, Completeness) {
-    let seal = Seal::decode(&bytes[SEAL_OFFSET..HEADER_SIZE]);
-    let mut events = 0;
-    let mut previous = 0;
+fn walk(bytes: &[u8]) -> Walk {
+    let mut walk = Walk {
+        events: 0,
+        closed_blocks: 0,
+        previous: 0,
+        open_events: 0,
+        completeness: Completeness::Unsealed(Unsealed::NeverSealed),
+    };
+    // Only the last block may be open or short of events; behind it is space that was reserved and never used.
     let mut ended = false;
-    let damaged = |events, block| (events, Completeness::Unsealed(Unsealed::BlockDamaged(block)));
-    let chunks = bytes[HEADER_SIZE..].chunks(BLOCK_SIZE);
-    for (number, block) in chunks.enumerate() {
-        if block.len() < BLOCK_SIZE {
-            // The file was cut inside a block. Zeros are space that was reserved and never used.
-            return if block.iter().all(|&byte| byte == 0) { break } else { damaged(events, number as u64) };
-        }
-        match block::inspect(block) {
-            State::Closed(trailer) if !ended && trailer.first == events && trailer.previous == previous => {
-                events += u64::from(trailer.count);
-                previous = trailer.crc;
+    for (number, bytes) in bytes[HEADER_SIZE..].chunks(BLOCK_SIZE).enumerate() {
+        let state = if bytes.len() == BLOCK_SIZE {
+            block::inspect(bytes)
+        } else if bytes.iter().all(|&byte| byte == 0) {
+            State::Open(0)
+        } else {
+            State::Damaged
+        };
+        match state {
+            State::Closed(trailer)
+                if !ended && trailer.first == walk.events && trailer.previous == walk.previous =>
+            {
+                walk.events += u64::from(trailer.count);
+                walk.previous = trailer.crc;
+                walk.closed_blocks += 1;
                 ended = (trailer.count as usize) < BLOCK_EVENTS;
             }
-            // Only the last block may be open, and none in a sealed journal.
             State::Open(0) => ended = true,
             State::Open(count) if !ended => {
-                events += count as u64;
+                walk.events += count as u64;
+                walk.open_events = count;
                 ended = true;
             }
-            _ => return damaged(events, number as u64),
+            _ => {
+                walk.completeness = Completeness::Unsealed(Unsealed::BlockDamaged(number as u64));
+                return walk;
+            }
         }
     }
-    match seal {
-        Err(why) => (events, Completeness::Unsealed(why)),
-        Ok(seal) if seal.events == events && seal.last_block_crc == previous => {
-            (events, Completeness::Sealed(seal.reason))
+    walk.completeness = match Seal::decode(&bytes[SEAL_OFFSET..HEADER_SIZE]) {
+        Err(why) => Completeness::Unsealed(why),
+        Ok(seal)
+            if seal.events == walk.events
+                && seal.last_block_crc == walk.previous
+                && walk.open_events == 0 =>
+        {
+            Completeness::Sealed(seal.reason)
         }
-        Ok(seal) => {
-            (events, Completeness::Unsealed(Unsealed::Truncated { sealed: seal.events, found: events }))
-        }
-    }
+        Ok(seal) => Completeness::Unsealed(Unsealed::Truncated { sealed: seal.events, found: walk.events }),
+    };
+    walk
 }
 
 /// See [`Journal::events`].
@@ -198,40 +245,3 @@ impl Iterator for Events<'_> {
 }
 
 impl ExactSizeIterator for Events<'_> {}
-
-/// All journals of a cell.
-#[derive(Debug, Default)]
-pub struct History {
-    journals: Vec<Journal>,
-}
-
-impl History {
-    /// A history of these journals, brought into the order of kind, number, incarnation.
-    pub fn new(mut journals: Vec<Journal>) -> Self {
-        journals.sort_by(|a, b| {
-            let key = |journal: &Journal| (journal.meta.kind, journal.meta.number, journal.meta.incarnation);
-            key(a).cmp(&key(b)).then_with(|| a.meta.role.cmp(&b.meta.role))
-        });
-        Self { journals }
-    }
-
-    /// All journals.
-    pub fn journals(&self) -> &[Journal] {
-        &self.journals
-    }
-
-    /// Those of one kind.
-    pub fn of_kind(&self, kind: JournalKind) -> impl Iterator<Item = &Journal> + Clone {
-        self.journals.iter().filter(move |journal| journal.meta.kind == kind)
-    }
-
-    /// The conductor's, if there is one.
-    pub fn conductor(&self) -> Option<&Journal> {
-        self.of_kind(JournalKind::Conductor).next()
-    }
-
-    /// The first journal on which no negative conclusion may rest, if any.
-    pub fn first_incomplete(&self) -> Option<&Journal> {
-        self.journals.iter().find(|journal| !journal.completeness.is_complete())
-    }
-}

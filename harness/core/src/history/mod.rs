@@ -5,6 +5,7 @@
 //! Owns: the event, the block codec, the reader. Never: opens a file or reads a clock.
 
 mod block;
+mod cell;
 mod event;
 mod format;
 mod journal;
@@ -12,9 +13,15 @@ mod meta;
 mod recorder;
 mod seal;
 
+pub use cell::History;
 pub use event::{Delivery, Event, EventKind, Level, MemberChange, Outcome, flags};
-pub use format::{BLOCK_EVENTS, BLOCK_SIZE, HEADER_SIZE, SEAL_OFFSET, SEGMENT_SIZE, VERSION};
-pub use journal::{Events, History, Journal, JournalBytes, JournalError};
+pub use format::{
+    BLOCK_EVENTS, BLOCK_SIZE, HEADER_SIZE, HeaderError, SEAL_OFFSET, SEGMENT_SIZE, VERSION, encode_header,
+};
+pub use journal::{Events, Journal, JournalBytes, JournalError, SealError, seal_journal};
 pub use meta::{JournalKind, JournalMeta};
 pub use recorder::{Recorder, SegmentFull};
 pub use seal::{Completeness, Seal, SealReason, Unsealed};
+
+#[cfg(test)]
+mod tests;

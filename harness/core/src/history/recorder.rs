@@ -7,7 +7,7 @@ use super::event::Event;
 use super::format::{BLOCK_EVENTS, BLOCK_SIZE, SEGMENT_SIZE};
 use super::seal::{Seal, SealReason};
 
-/// The segment has no room; give the next one to [`Recorder::next_segment`]'s caller and record again.
+/// The segment has no room: call [`Recorder::next_segment`] and record into the next one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the segment is full")]
 pub struct SegmentFull;
@@ -63,12 +63,17 @@ impl Recorder {
         self.block_at = 0;
     }
 
-    /// Closes the open block and says what to write as the seal, and how many bytes of this segment are used.
-    pub fn seal(&mut self, segment: &mut [u8], reason: SealReason, t_ns: u64) -> (Seal, usize) {
+    /// Closes the open block and says what to write as the seal.
+    pub fn seal(&mut self, segment: &mut [u8], reason: SealReason, t_ns: u64) -> Seal {
         if self.in_block > 0 {
             self.close_block(segment);
         }
-        (Seal { reason, events: self.first, last_block_crc: self.previous, t_ns }, self.block_at)
+        Seal { reason, events: self.first, last_block_crc: self.previous, t_ns }
+    }
+
+    /// Bytes of this segment in use, in whole blocks.
+    pub fn used(&self) -> usize {
+        self.block_at + if self.in_block > 0 { BLOCK_SIZE } else { 0 }
     }
 
     fn close_block(&mut self, segment: &mut [u8]) {

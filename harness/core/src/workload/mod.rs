@@ -15,3 +15,6 @@ pub use check::{PayloadCheck, verify};
 pub use digest::digest;
 pub use generator::{Generator, Message};
 pub use header::{HEADER_SIZE, MessageHeader, NO_KEY};
+
+#[cfg(test)]
+mod tests;
