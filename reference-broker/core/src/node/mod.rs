@@ -3,10 +3,24 @@
 //! In:  [`Event`]s and the time. Out: [`Effect`]s, in order, and writes to the [`Disk`].
 //! Owns: connections, and the broker or the controller behind them.
 
+mod broker;
 mod config;
+mod connections;
+mod controller_seat;
+mod dialled;
 mod event;
 
+use bytes::Bytes;
+
+use crate::controller::{MetadataImage, TopicPartitionId};
 use crate::disk::{Disk, DiskError};
+use crate::ids::Offset;
+use crate::log::LogError;
+
+use broker::{Broker, Turn};
+use controller_seat::ControllerSeat;
+
+pub use broker::{PartitionView, Violation};
 
 pub use config::{FlushPolicy, NodeConfig, Peer, Role};
 pub use event::{Effect, Endpoint, Event, ListenerKind, Now, SyncToken};
@@ -25,6 +39,12 @@ pub enum BootError {
 /// A broker or a controller.
 pub struct Node {
     config: NodeConfig,
+    seat: Seat,
+}
+
+enum Seat {
+    Broker(Box<Broker>),
+    Controller(Box<ControllerSeat>),
 }
 
 impl Node {
@@ -35,27 +55,80 @@ impl Node {
         disk: &mut dyn Disk,
         effects: &mut Vec<Effect>,
     ) -> Result<Self, BootError> {
-        let _ = (now, disk, effects);
-        Ok(Self { config })
+        let seat = match config.role {
+            Role::Broker => Seat::Broker(Box::new(Broker::boot(config.clone(), now, disk)?)),
+            Role::Controller => Seat::Controller(Box::new(ControllerSeat::boot(config.clone(), now, disk)?)),
+        };
+        let mut node = Self { config, seat };
+        node.step(now, Event::Tick, disk, effects);
+        Ok(node)
     }
 
     /// Takes one event. Effects are appended in the order in which they must be carried out.
     pub fn step(&mut self, now: Now, event: Event, disk: &mut dyn Disk, effects: &mut Vec<Effect>) {
-        let _ = (now, event, disk, effects);
+        let mut turn = Turn { now, disk, effects };
+        match &mut self.seat {
+            Seat::Broker(broker) => broker.step(event, &mut turn),
+            Seat::Controller(controller) => controller.step(event, &mut turn),
+        }
     }
 
     /// When [`Event::Tick`] is due next, on the monotonic clock; asked after every step.
     pub fn next_tick_ns(&self) -> u64 {
-        u64::MAX
+        match &self.seat {
+            Seat::Broker(broker) => broker.next_tick_ns(),
+            Seat::Controller(controller) => controller.next_tick_ns(),
+        }
     }
 
     /// Whether it serves: a broker that is registered and not fenced, a controller that knows who leads the quorum.
     pub fn is_ready(&self) -> bool {
-        false
+        match &self.seat {
+            Seat::Broker(broker) => broker.is_ready(),
+            Seat::Controller(controller) => controller.is_ready(),
+        }
     }
 
     /// The configuration it was booted with.
     pub fn config(&self) -> &NodeConfig {
         &self.config
+    }
+
+    /// The state of the cluster as this node knows it.
+    pub fn image(&self) -> &MetadataImage {
+        match &self.seat {
+            Seat::Broker(broker) => broker.image(),
+            Seat::Controller(controller) => controller.image(),
+        }
+    }
+
+    /// The replicas that this node has open; none on a controller.
+    pub fn partitions(&self) -> Vec<PartitionView> {
+        match &self.seat {
+            Seat::Broker(broker) => broker.views().collect(),
+            Seat::Controller(_) => Vec::new(),
+        }
+    }
+
+    /// The batches of a replica from `from` up to its high watermark, at most about `max_bytes`; the first is whole.
+    pub fn read_committed(
+        &self,
+        partition: TopicPartitionId,
+        from: Offset,
+        max_bytes: usize,
+        disk: &mut dyn Disk,
+    ) -> Result<Vec<Bytes>, LogError> {
+        match &self.seat {
+            Seat::Broker(broker) => broker.read_committed(partition, from, max_bytes, disk),
+            Seat::Controller(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The rules that are broken now, and those that were broken since the last call: each is a bug, or a planted one.
+    pub fn invariants(&mut self) -> Vec<Violation> {
+        match &mut self.seat {
+            Seat::Broker(broker) => broker.invariants(),
+            Seat::Controller(_) => Vec::new(),
+        }
     }
 }

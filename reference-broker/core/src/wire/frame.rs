@@ -9,10 +9,8 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use crate::node::ListenerKind;
-
 use super::shape;
-use super::versions;
+use super::versions::{self, Door};
 
 /// What a response must know about its request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +80,7 @@ pub enum FrameError {
 }
 
 /// Decodes a request.
-pub fn decode_request(listener: ListenerKind, mut frame: Bytes) -> Result<Request, FrameError> {
+pub fn decode_request(door: Door, mut frame: Bytes) -> Result<Request, FrameError> {
     let Some(&[k0, k1, v0, v1, c0, c1, c2, c3]) = frame.first_chunk::<8>() else {
         return Err(FrameError::TooShort(frame.len()));
     };
@@ -90,7 +88,7 @@ pub fn decode_request(listener: ListenerKind, mut frame: Bytes) -> Result<Reques
     let correlation = i32::from_be_bytes([c0, c1, c2, c3]);
     let api = ApiKey::try_from(key).map_err(|()| FrameError::NotOffered { key, version })?;
     let asked = Asked { api, version, correlation };
-    if !versions::offers(listener, api, version) {
+    if !versions::offers(door, api, version) {
         if api == ApiKey::ApiVersions {
             let asked = Asked { version: 0, ..asked };
             return Ok(Request { asked, client_id: StrBytes::default(), body: Body::UnknownApiVersions });

@@ -16,4 +16,4 @@ pub use frame::{
     encode_response, response_header,
 };
 pub use shape::ShapeError;
-pub use versions::{Versions, advertised, offers};
+pub use versions::{Door, Versions, advertised, offers};

@@ -202,7 +202,6 @@ fn request_fields(api: ApiKey) -> Option<&'static [Field]> {
         ApiKey::BrokerRegistration => BROKER_REGISTRATION,
         ApiKey::BrokerHeartbeat => BROKER_HEARTBEAT,
         ApiKey::AllocateProducerIds => ALLOCATE_PRODUCER_IDS,
-        ApiKey::Vote => VOTE,
         _ => return None,
     })
 }
@@ -303,9 +302,3 @@ const BROKER_REGISTRATION: &[Field] = &[
 const BROKER_HEARTBEAT: &[Field] = &[I32, I64, I64, I8, I8];
 
 const ALLOCATE_PRODUCER_IDS: &[Field] = &[I32, I64];
-
-const VOTE: &[Field] = &[
-    TEXT,
-    I32.since(1),
-    structs(&[TEXT, structs(&[I32, I32, I32, UUID.since(1), UUID.since(1), I32, I64, I8.since(2)])]),
-];

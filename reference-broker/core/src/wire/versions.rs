@@ -5,7 +5,7 @@
 
 use kafka_protocol::messages::ApiKey;
 
-use crate::node::ListenerKind;
+use crate::node::{ListenerKind, Role};
 
 /// A range of versions of one API, both ends inclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,32 +51,41 @@ const CLIENT: &[Versions] = &[
     of(ApiKey::DescribeCluster, 0, 1),
 ];
 
-/// What brokers and controllers speak among themselves: the schemas of Kafka's own.
-const INTERNAL: &[Versions] = &[
-    of(ApiKey::Fetch, 4, 15),
-    of(ApiKey::Metadata, 0, 12),
+/// What a broker answers to other brokers: Kafka's own schema, with the follower's registration (KIP-903).
+const PEER: &[Versions] = &[of(ApiKey::Fetch, 15, 15), of(ApiKey::ApiVersions, 0, 3)];
+
+/// What a controller answers to brokers.
+const CONTROLLER: &[Versions] = &[
+    of(ApiKey::Fetch, 15, 15),
     of(ApiKey::ApiVersions, 0, 3),
-    of(ApiKey::CreateTopics, 2, 7),
-    of(ApiKey::DeleteTopics, 1, 6),
-    of(ApiKey::OffsetForLeaderEpoch, 2, 4),
-    of(ApiKey::CreatePartitions, 0, 3),
-    of(ApiKey::Vote, 0, 2),
-    of(ApiKey::AlterPartition, 2, 3),
-    of(ApiKey::DescribeCluster, 0, 1),
-    of(ApiKey::BrokerRegistration, 0, 4),
-    of(ApiKey::BrokerHeartbeat, 0, 1),
+    of(ApiKey::CreateTopics, 7, 7),
+    of(ApiKey::DeleteTopics, 6, 6),
+    of(ApiKey::CreatePartitions, 3, 3),
+    of(ApiKey::AlterPartition, 3, 3),
+    of(ApiKey::BrokerRegistration, 4, 4),
+    of(ApiKey::BrokerHeartbeat, 1, 1),
     of(ApiKey::AllocateProducerIds, 0, 0),
 ];
 
-/// All that a listener offers.
-pub fn advertised(listener: ListenerKind) -> &'static [Versions] {
-    match listener {
-        ListenerKind::Client => CLIENT,
-        ListenerKind::Internal => INTERNAL,
+/// A listener of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Door {
+    /// Of the node.
+    pub role: Role,
+    /// Which of its listeners.
+    pub listener: ListenerKind,
+}
+
+/// All that a listener offers. A controller has nothing for clients.
+pub fn advertised(door: Door) -> &'static [Versions] {
+    match (door.role, door.listener) {
+        (Role::Broker, ListenerKind::Client) => CLIENT,
+        (Role::Broker, ListenerKind::Internal) => PEER,
+        (Role::Controller, _) => CONTROLLER,
     }
 }
 
 /// Whether a listener offers this version of an API.
-pub fn offers(listener: ListenerKind, api: ApiKey, version: i16) -> bool {
-    advertised(listener).iter().any(|offer| offer.api == api && (offer.min..=offer.max).contains(&version))
+pub fn offers(door: Door, api: ApiKey, version: i16) -> bool {
+    advertised(door).iter().any(|offer| offer.api == api && (offer.min..=offer.max).contains(&version))
 }

@@ -1,0 +1,185 @@
+//! Metadata and DescribeCluster: what this broker knows of the cluster.
+//!
+//! Nothing here waits: a topic that does not exist yet is asked for, and the client told to come again.
+
+use std::collections::BTreeSet;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_cluster_response::{DescribeClusterBroker, DescribeClusterResponse};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::controller::{MetadataImage, PartitionImage, TopicId, TopicImage};
+use crate::ids::{NodeId, PartitionId};
+
+use super::{Broker, OFFSETS_TOPIC, Turn};
+
+/// "Not asked for", where a set of allowed operations would stand (KIP-430).
+const NO_OPERATIONS: i32 = i32::MIN;
+
+impl Broker {
+    /// Answers from the metadata image; creates missing topics if the request and the settings allow it.
+    pub(super) fn metadata(
+        &mut self,
+        request: &MetadataRequest,
+        version: i16,
+        turn: &mut Turn<'_>,
+    ) -> MetadataResponse {
+        let mut missing = BTreeSet::new();
+        let topics = self.described_topics(request, version, &mut missing);
+        let image = self.channel.image();
+        let brokers = image.serving_brokers().map(|(id, broker)| {
+            MetadataResponseBroker::default()
+                .with_node_id(BrokerId(id.0))
+                .with_host(StrBytes::from_string(broker.client.host.clone()))
+                .with_port(i32::from(broker.client.port))
+        });
+        let mut response = MetadataResponse::default().with_brokers(brokers.collect()).with_topics(topics);
+        if version >= 1 {
+            response.controller_id = BrokerId(self.nearest_broker().0);
+        }
+        if version >= 2 {
+            response.cluster_id = Some(StrBytes::from_string(self.config.cluster_id.clone()));
+        }
+        if (8..=10).contains(&version) {
+            response.cluster_authorized_operations = NO_OPERATIONS;
+        }
+        if self.config.auto_create_topics && request.allow_auto_topic_creation {
+            for name in missing {
+                self.create_automatically(&name, turn);
+            }
+        }
+        response
+    }
+
+    /// Admin requests go to any broker, which forwards them: so every broker says that it is the one (KIP-590).
+    fn nearest_broker(&self) -> NodeId {
+        let image = self.channel.image();
+        let me = self.config.node_id;
+        if image.is_active(me) { me } else { image.active_brokers().next().unwrap_or(NodeId::NONE) }
+    }
+
+    fn described_topics(
+        &self,
+        request: &MetadataRequest,
+        version: i16,
+        missing: &mut BTreeSet<String>,
+    ) -> Vec<MetadataResponseTopic> {
+        let image = self.channel.image();
+        // In version 0 an empty list asks for all topics, later a null one does.
+        let Some(topics) = request.topics.as_ref().filter(|topics| version > 0 || !topics.is_empty()) else {
+            return image.topics().map(|topic| describe(image, topic, version)).collect();
+        };
+        let describe_one = |asked: &kafka_protocol::messages::metadata_request::MetadataRequestTopic| {
+            let Some(name) = &asked.name else {
+                let id = TopicId(asked.topic_id);
+                return image.topic(id).map_or_else(
+                    || {
+                        error_topic(None, ResponseError::UnknownTopicId, version)
+                            .with_topic_id(asked.topic_id)
+                    },
+                    |topic| describe(image, topic, version),
+                );
+            };
+            if let Some(topic) = image.topic_named(name) {
+                return describe(image, topic, version);
+            }
+            if !is_legal_name(name) {
+                return error_topic(Some(name.clone()), ResponseError::InvalidTopicException, version);
+            }
+            let creating = self.config.auto_create_topics
+                && request.allow_auto_topic_creation
+                && name.as_str() != OFFSETS_TOPIC;
+            let error = if creating {
+                ResponseError::LeaderNotAvailable
+            } else {
+                ResponseError::UnknownTopicOrPartition
+            };
+            error_topic(Some(name.clone()), error, version)
+        };
+        let described: Vec<_> = topics.iter().map(describe_one).collect();
+        let absent = described.iter().filter(|topic| {
+            topic.error_code == ResponseError::LeaderNotAvailable.code() && topic.partitions.is_empty()
+        });
+        missing.extend(absent.filter_map(|topic| topic.name.as_ref()).map(|name| name.as_str().to_owned()));
+        described
+    }
+
+    /// Answers from the metadata image.
+    pub(super) fn describe_cluster(&self) -> DescribeClusterResponse {
+        let image = self.channel.image();
+        let brokers = image.serving_brokers().map(|(id, broker)| {
+            DescribeClusterBroker::default()
+                .with_broker_id(BrokerId(id.0))
+                .with_host(StrBytes::from_string(broker.client.host.clone()))
+                .with_port(i32::from(broker.client.port))
+        });
+        DescribeClusterResponse::default()
+            .with_cluster_id(StrBytes::from_string(self.config.cluster_id.clone()))
+            .with_controller_id(BrokerId(self.nearest_broker().0))
+            .with_brokers(brokers.collect())
+            .with_cluster_authorized_operations(NO_OPERATIONS)
+    }
+}
+
+/// Kafka's rule for names: 1 to 249 of `[a-zA-Z0-9._-]`, and neither `.` nor `..`.
+fn is_legal_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(legal)
+}
+
+fn error_topic(name: Option<TopicName>, error: ResponseError, version: i16) -> MetadataResponseTopic {
+    let topic = MetadataResponseTopic::default().with_error_code(error.code());
+    let topic =
+        if version >= 12 { topic.with_name(name) } else { topic.with_name(Some(name.unwrap_or_default())) };
+    if version >= 8 { topic.with_topic_authorized_operations(NO_OPERATIONS) } else { topic }
+}
+
+fn describe(image: &MetadataImage, topic: &TopicImage, version: i16) -> MetadataResponseTopic {
+    let partitions = topic
+        .partitions
+        .iter()
+        .map(|(index, partition)| describe_partition(image, *index, partition, version));
+    let mut described = MetadataResponseTopic::default()
+        .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))))
+        .with_partitions(partitions.collect());
+    if version >= 1 {
+        described.is_internal = topic.name == OFFSETS_TOPIC;
+    }
+    if version >= 8 {
+        described.topic_authorized_operations = NO_OPERATIONS;
+    }
+    if version >= 10 {
+        described.topic_id = topic.id.0;
+    }
+    described
+}
+
+fn describe_partition(
+    image: &MetadataImage,
+    index: PartitionId,
+    partition: &PartitionImage,
+    version: i16,
+) -> MetadataResponsePartition {
+    let brokers = |nodes: &[NodeId]| nodes.iter().map(|node| BrokerId(node.0)).collect::<Vec<_>>();
+    let state = &partition.state;
+    let error = if partition.has_leader() { 0 } else { ResponseError::LeaderNotAvailable.code() };
+    let mut described = MetadataResponsePartition::default()
+        .with_error_code(error)
+        .with_partition_index(index.0)
+        .with_leader_id(BrokerId(state.leader.0))
+        .with_replica_nodes(brokers(&partition.replicas))
+        .with_isr_nodes(brokers(&state.isr));
+    if version >= 5 {
+        let offline =
+            partition.replicas.iter().filter(|node| !image.serving_brokers().any(|(id, _)| id == **node));
+        described.offline_replicas = offline.map(|node| BrokerId(node.0)).collect();
+    }
+    if version >= 7 {
+        described.leader_epoch = state.leader_epoch.0;
+    }
+    described
+}

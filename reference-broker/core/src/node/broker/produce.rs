@@ -1,0 +1,346 @@
+//! Produce: append, then answer as soon as the asked-for number of replicas has the records.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::produce_response::{
+    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ResponseKind, TopicName};
+
+use crate::controller::TopicPartitionId;
+use crate::coordinator::AppendToken;
+use crate::defects::Defect;
+use crate::ids::{ConnId, LeaderEpoch, Offset, PartitionId};
+use crate::log::AppendError;
+use crate::node::connections::ReplyTo;
+use crate::replication::Partition;
+
+use super::{Broker, NS_PER_MS, OFFSETS_TOPIC, Turn, Violation};
+
+/// One in so many batches is stored and rejected by the planted bug that does so.
+const REJECT_EVERY: u64 = 200;
+
+/// Records that are stored here and not yet where they have to be.
+#[derive(Debug)]
+pub(super) struct DelayedProduce {
+    to: Whom,
+    waiting: Vec<Waiting>,
+    failed: Vec<(Waiting, ResponseError)>,
+}
+
+/// Who is told.
+#[derive(Debug)]
+enum Whom {
+    /// A client; the response is complete but for the partitions that wait.
+    Client { reply: ReplyTo, response: Box<ProduceResponse> },
+    /// The group coordinator.
+    Group(AppendToken),
+}
+
+/// One partition of a produce.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    id: TopicPartitionId,
+    /// Where it stands in the response.
+    topic: usize,
+    partition: usize,
+    /// The end that has to be reached, exclusive.
+    end: Offset,
+    leader_epoch: LeaderEpoch,
+    acks: Acks,
+}
+
+/// How many replicas must have the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Acks {
+    None,
+    Leader,
+    All,
+    /// As `All`, whatever has become of the in-sync set meanwhile: committed is committed.
+    Committed,
+}
+
+impl Acks {
+    fn from_wire(acks: i16) -> Option<Self> {
+        match acks {
+            0 => Some(Self::None),
+            1 => Some(Self::Leader),
+            -1 => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
+/// What became of one batch.
+enum Outcome {
+    /// Answered as it is.
+    Done(PartitionProduceResponse),
+    /// Stored here; to be answered when the rest has happened.
+    Stored(PartitionProduceResponse, Waiting),
+}
+
+impl Broker {
+    /// Appends; answers at once or parks the request. Without acks nothing is answered, and an error can only be shown
+    /// by closing the connection.
+    pub(super) fn produce(
+        &mut self,
+        request: ProduceRequest,
+        conn: ConnId,
+        reply: Option<ReplyTo>,
+        turn: &mut Turn<'_>,
+    ) {
+        let deadline_ns = turn.now.mono_ns + request.timeout_ms.max(0) as u64 * NS_PER_MS;
+        let acks = Acks::from_wire(request.acks);
+        let mut response = ProduceResponse::default();
+        let mut waiting = Vec::new();
+        for topic in request.topic_data {
+            let mut partitions = Vec::with_capacity(topic.partition_data.len());
+            for data in topic.partition_data {
+                let index = PartitionId(data.index);
+                let outcome = match acks {
+                    Some(acks) => self.produce_batch(&topic.name, index, data.records, acks, turn),
+                    None => refused(index, ResponseError::InvalidRequiredAcks.code()),
+                };
+                match outcome {
+                    Outcome::Done(done) => partitions.push(done),
+                    Outcome::Stored(done, wait) => {
+                        let place =
+                            Waiting { topic: response.responses.len(), partition: partitions.len(), ..wait };
+                        waiting.push(place);
+                        partitions.push(done);
+                    }
+                }
+            }
+            response.responses.push(
+                TopicProduceResponse::default().with_name(topic.name).with_partition_responses(partitions),
+            );
+        }
+        let Some(reply) = reply else {
+            let failed = response
+                .responses
+                .iter()
+                .flat_map(|topic| &topic.partition_responses)
+                .any(|p| p.error_code != 0);
+            if failed {
+                tracing::info!(?conn, "closing: a produce without acks has failed");
+                self.connections.close(conn, turn.effects);
+            }
+            return;
+        };
+        let operation = DelayedProduce {
+            to: Whom::Client { reply, response: Box::new(response) },
+            waiting,
+            failed: Vec::new(),
+        };
+        self.finish_or_park(operation, deadline_ns, turn);
+    }
+
+    fn produce_batch(
+        &mut self,
+        topic: &TopicName,
+        index: PartitionId,
+        records: Option<Bytes>,
+        acks: Acks,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        let id = match self.led_partition(topic, index) {
+            Ok(id) => id,
+            Err(error) => return refused(index, error.code()),
+        };
+        if topic.as_str() == OFFSETS_TOPIC {
+            return refused(index, ResponseError::InvalidTopicException.code());
+        }
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return refused(index, ResponseError::NotLeaderOrFollower.code());
+        };
+        if acks == Acks::All && partition.is_under_min_isr() {
+            return refused(index, ResponseError::NotEnoughReplicas.code());
+        }
+        let epoch = partition.state().leader_epoch;
+        let records = records.unwrap_or_default();
+        let appended = match partition.log.append_as_leader(records, epoch, turn.now.wall_ms, turn.disk) {
+            Ok(appended) => appended,
+            Err(error) => {
+                if let AppendError::Disk(error) = &error {
+                    self.fail(error, turn);
+                } else {
+                    tracing::debug!(topic = topic.as_str(), partition = index.0, %error, "batch refused");
+                }
+                return refused(index, error.code());
+            }
+        };
+        partition.advance_high_watermark();
+        let defects = partition.settings().defects;
+        let acks =
+            if defects.has(Defect::AckBeforeReplicate) && acks == Acks::All { Acks::Leader } else { acks };
+        let done = PartitionProduceResponse::default()
+            .with_index(index.0)
+            .with_base_offset(appended.first_offset.0)
+            .with_log_append_time_ms(appended.log_append_time_ms)
+            .with_log_start_offset(partition.log.log_start_offset().0);
+        self.appended(id, turn);
+        self.produced += 1;
+        if defects.has(Defect::AppendRejected) && self.produced.is_multiple_of(REJECT_EVERY) {
+            return refused(index, ResponseError::TopicAuthorizationFailed.code());
+        }
+        let end = appended.last_offset.next();
+        Outcome::Stored(done, Waiting { id, topic: 0, partition: 0, end, leader_epoch: epoch, acks })
+    }
+
+    /// Appends records of the group coordinator, as `acks=all`.
+    pub(super) fn append_for_groups(
+        &mut self,
+        id: TopicPartitionId,
+        batch: Bytes,
+        token: AppendToken,
+        turn: &mut Turn<'_>,
+    ) {
+        let result = match self.partitions.get_mut(&id) {
+            Some(partition) if !partition.is_leader() => Err(ResponseError::NotLeaderOrFollower),
+            None => Err(ResponseError::NotLeaderOrFollower),
+            Some(partition) if partition.is_under_min_isr() => Err(ResponseError::NotEnoughReplicas),
+            Some(partition) => {
+                let epoch = partition.state().leader_epoch;
+                let appended = partition.log.append_as_leader(batch, epoch, turn.now.wall_ms, turn.disk);
+                partition.advance_high_watermark();
+                appended.map(|appended| (appended.last_offset.next(), epoch)).map_err(|error| {
+                    tracing::warn!(%error, "group records refused");
+                    ResponseError::KafkaStorageError
+                })
+            }
+        };
+        match result {
+            Ok((end, leader_epoch)) => {
+                self.appended(id, turn);
+                let wait = Waiting { id, topic: 0, partition: 0, end, leader_epoch, acks: Acks::Committed };
+                let operation =
+                    DelayedProduce { to: Whom::Group(token), waiting: vec![wait], failed: Vec::new() };
+                // The coordinator answers its clients in time by itself.
+                self.finish_or_park(operation, u64::MAX, turn);
+            }
+            Err(error) => self.group_append_ended(token, Err(error), turn),
+        }
+    }
+
+    /// The id of a partition that this broker leads.
+    pub(super) fn led_partition(
+        &self,
+        topic: &str,
+        index: PartitionId,
+    ) -> Result<TopicPartitionId, ResponseError> {
+        let image = self.channel.image().topic_named(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        if !image.partitions.contains_key(&index) {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
+        let id = TopicPartitionId { topic: image.id, partition: index };
+        match self.partitions.get(&id) {
+            Some(partition) if partition.is_leader() => Ok(id),
+            _ => Err(ResponseError::NotLeaderOrFollower),
+        }
+    }
+
+    fn finish_or_park(&mut self, mut operation: DelayedProduce, deadline_ns: u64, turn: &mut Turn<'_>) {
+        operation.judge(&self.partitions, &mut self.violations);
+        if operation.waiting.is_empty() {
+            self.end_produce(operation, turn);
+        } else {
+            let watches = operation.waiting.iter().map(|waiting| waiting.id).collect();
+            self.produces.park(operation, watches, deadline_ns);
+        }
+    }
+
+    /// Looks again at the produces that wait for this partition, in the order in which they came.
+    pub(super) fn complete_produces(&mut self, id: TopicPartitionId, turn: &mut Turn<'_>) {
+        for ticket in self.produces.watching(id) {
+            let Some(operation) = self.produces.get_mut(ticket) else { continue };
+            operation.judge(&self.partitions, &mut self.violations);
+            if operation.waiting.is_empty()
+                && let Some(operation) = self.produces.take(ticket)
+            {
+                self.end_produce(operation, turn);
+            }
+        }
+    }
+
+    /// Answers the produces whose time is over: their records may or may not survive.
+    pub(super) fn expire_produces(&mut self, turn: &mut Turn<'_>) {
+        for ticket in self.produces.expired(turn.now.mono_ns) {
+            if let Some(mut operation) = self.produces.take(ticket) {
+                let late = operation.waiting.drain(..).map(|wait| (wait, ResponseError::RequestTimedOut));
+                operation.failed.extend(late);
+                self.end_produce(operation, turn);
+            }
+        }
+    }
+
+    fn end_produce(&mut self, operation: DelayedProduce, turn: &mut Turn<'_>) {
+        match operation.to {
+            Whom::Client { reply, mut response } => {
+                for (wait, error) in operation.failed {
+                    let partition = &mut response.responses[wait.topic].partition_responses[wait.partition];
+                    *partition = failed(wait.id.partition, error.code());
+                }
+                self.respond(reply, &ResponseKind::Produce(*response), turn);
+            }
+            Whom::Group(token) => {
+                // With the leadership the coordinator has lost the partition, and was told so.
+                if operation.failed.is_empty() {
+                    self.group_append_ended(token, Ok(()), turn);
+                }
+            }
+        }
+    }
+}
+
+impl DelayedProduce {
+    /// Takes out of `waiting` what is decided by now.
+    fn judge(&mut self, partitions: &BTreeMap<TopicPartitionId, Partition>, violations: &mut Vec<Violation>) {
+        let failed = &mut self.failed;
+        self.waiting.retain(|wait| {
+            let partition = partitions.get(&wait.id);
+            match wait.verdict(partition) {
+                None => return true,
+                Some(Ok(())) if wait.acks == Acks::All => {
+                    violations.extend(partition.and_then(|partition| Violation::of_ack(partition, wait.end)));
+                }
+                Some(Ok(())) => {}
+                Some(Err(error)) => failed.push((*wait, error)),
+            }
+            false
+        });
+    }
+}
+
+impl Waiting {
+    /// `None` while nothing is decided.
+    fn verdict(&self, partition: Option<&Partition>) -> Option<Result<(), ResponseError>> {
+        let led = partition
+            .filter(|partition| partition.is_leader() && partition.state().leader_epoch == self.leader_epoch);
+        // A deposed leader cannot know what its successor keeps.
+        let Some(partition) = led else { return Some(Err(ResponseError::NotLeaderOrFollower)) };
+        match self.acks {
+            Acks::None => Some(Ok(())),
+            Acks::Leader => (partition.stored_end() >= self.end).then_some(Ok(())),
+            Acks::All | Acks::Committed if partition.high_watermark() < self.end => None,
+            Acks::All if partition.is_under_min_isr() => {
+                Some(Err(ResponseError::NotEnoughReplicasAfterAppend))
+            }
+            Acks::All | Acks::Committed => Some(Ok(())),
+        }
+    }
+}
+
+fn refused(partition: PartitionId, error: i16) -> Outcome {
+    Outcome::Done(failed(partition, error))
+}
+
+fn failed(partition: PartitionId, error: i16) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(partition.0)
+        .with_error_code(error)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+}
