@@ -61,7 +61,7 @@ impl GroupCoordinator {
         out: &mut Vec<CoordinatorEffect>,
     ) -> Option<GroupResponse> {
         let new = request.member_id.is_empty();
-        let result = self.check_join(request).and_then(|()| {
+        let result = self.check_join(request, context.client_id).and_then(|()| {
             let found = self.enter(now, &request.group_id, new, out, |group, turn| {
                 group.join(request, reply, context, turn);
             })?;
@@ -71,7 +71,7 @@ impl GroupCoordinator {
         Some(GroupResponse::Join(response::join_refused(error, &request.member_id, context.version)))
     }
 
-    fn check_join(&self, request: &JoinGroupRequest) -> Result<(), ResponseError> {
+    fn check_join(&self, request: &JoinGroupRequest, client_id: &str) -> Result<(), ResponseError> {
         check_group_id(&request.group_id)?;
         let config = self.config();
         if !(config.min_session_timeout_ms..=config.max_session_timeout_ms)
@@ -81,7 +81,8 @@ impl GroupCoordinator {
         }
         let instance_id = request.group_instance_id.as_deref().unwrap_or_default();
         let names = request.protocols.iter().map(|protocol| protocol.name.len());
-        let lengths = names.chain([request.protocol_type.len(), instance_id.len() + MEMBER_ID_SUFFIX_BYTES]);
+        let member_id = client_id.len().max(instance_id.len()) + MEMBER_ID_SUFFIX_BYTES;
+        let lengths = names.chain([request.protocol_type.len(), member_id]);
         if lengths.max().is_some_and(|longest| longest > STRING_BYTES_MAX) {
             return Err(ResponseError::InvalidRequest);
         }
@@ -174,7 +175,7 @@ impl GroupCoordinator {
     }
 }
 
-/// Room for what [`MemberIds`](super::member::MemberIds) adds to an instance id.
+/// Room for what [`MemberIds`](super::member::MemberIds) adds to a client id or an instance id.
 const MEMBER_ID_SUFFIX_BYTES: usize = 64;
 
 fn check_group_id(group_id: &str) -> Result<(), ResponseError> {

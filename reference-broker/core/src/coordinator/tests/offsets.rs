@@ -157,7 +157,8 @@ fn the_planted_defect_stores_the_high_watermark_instead_of_the_offset() {
     assert_eq!(world.fetched("g", 0), 1_000);
 }
 
-fn old_fetch(partitions: Option<&[i32]>) -> GroupRequest {
+/// The request as it was before version 8.
+pub(super) fn old_fetch(partitions: Option<&[i32]>) -> GroupRequest {
     let topics = partitions.map(|partitions| {
         vec![
             OffsetFetchRequestTopic::default()

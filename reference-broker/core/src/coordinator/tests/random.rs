@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::world::{REBALANCE_MS, World, commit, config, group_id, heartbeat, join_with, leave, sync};
 use crate::coordinator::response::text;
 use crate::coordinator::{GroupRequest, GroupResponse, GroupState, ReplyId};
+use crate::ids::{Offset, PartitionId};
 
 const GROUPS: [&str; 2] = ["alpha", "beta"];
 const CLIENTS: usize = 4;
@@ -64,17 +65,27 @@ struct Client {
     roster: Vec<String>,
 }
 
-struct Clients {
+struct Scene {
     world: World,
     clients: Vec<Client>,
     asked: BTreeMap<ReplyId, usize>,
+    /// Group, partition and offset of the commits that are not answered.
+    commits: BTreeMap<ReplyId, (&'static str, i32, i64)>,
     compared_stable: u32,
+    acknowledged: u32,
 }
 
-impl Clients {
+impl Scene {
     fn new() -> Self {
         let clients = vec![Client::default(); CLIENTS];
-        Self { world: World::new(config()), clients, asked: BTreeMap::new(), compared_stable: 0 }
+        Self {
+            world: World::new(config()),
+            clients,
+            asked: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            compared_stable: 0,
+            acknowledged: 0,
+        }
     }
 
     fn group(client: usize) -> &'static str {
@@ -89,6 +100,11 @@ impl Clients {
     fn send(&mut self, client: usize, request: GroupRequest, version: i16) {
         let reply = self.world.send(request, version);
         self.asked.insert(reply, client);
+    }
+
+    fn commit(&mut self, group: &'static str, member_id: &str, generation: i32, partition: i32, offset: i64) {
+        let reply = self.world.send(commit(group, member_id, generation, partition, offset), 9);
+        self.commits.insert(reply, (group, partition, offset));
     }
 
     fn take(&mut self, step: &Step) {
@@ -115,10 +131,10 @@ impl Clients {
             }
             Step::Commit { client, partition, offset } => {
                 let Client { member_id, generation, .. } = self.clients[client].clone();
-                self.send(client, commit(Self::group(client), &member_id, generation, partition, offset), 9);
+                self.commit(Self::group(client), &member_id, generation, partition, offset);
             }
             Step::SimpleCommit { group, partition, offset } => {
-                self.world.send(commit(GROUPS[group], "", -1, partition, offset), 9);
+                self.commit(GROUPS[group], "", -1, partition, offset);
             }
             Step::DeleteOffset { group, partition } => {
                 self.world.send(delete_offset(GROUPS[group], partition), 0);
@@ -136,6 +152,7 @@ impl Clients {
             Step::FailOver => self.world.fail_over(),
         }
         self.hear();
+        self.check_acknowledged();
         self.check();
     }
 
@@ -168,6 +185,21 @@ impl Clients {
         self.compared_stable += memberships.filter(|group| group.state == GroupState::Stable).count() as u32;
     }
 
+    /// A commit that is acknowledged in this step is what a reload finds.
+    fn check_acknowledged(&mut self) {
+        let answered: Vec<ReplyId> =
+            self.commits.keys().copied().filter(|reply| self.world.reply(*reply).is_some()).collect();
+        for reply in answered {
+            let Some((group, partition, offset)) = self.commits.remove(&reply) else { continue };
+            if self.world.error(reply) == 0 {
+                let reloaded = self.world.reloaded();
+                let stored = &reloaded.groups[group].offsets[&("orders".to_owned(), PartitionId(partition))];
+                assert_eq!(stored.offset, Offset(offset), "acknowledged in `{group}`");
+                self.acknowledged += 1;
+            }
+        }
+    }
+
     /// Everything that was asked is answered in the end.
     fn finish(&mut self) {
         for _ in 0..4 {
@@ -194,22 +226,23 @@ proptest! {
 
     #[test]
     fn the_live_state_is_the_state_rebuilt_from_the_committed_log(steps in prop::collection::vec(step(), 1..150)) {
-        let mut clients = Clients::new();
+        let mut scene = Scene::new();
         for step in &steps {
-            clients.take(step);
+            scene.take(step);
         }
-        clients.finish();
+        scene.finish();
     }
 }
 
 #[test]
-fn random_conversations_do_reach_stable_groups() {
+fn random_conversations_reach_stable_groups_and_acknowledged_commits() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut clients = Clients::new();
+    let mut scene = Scene::new();
     for step in prop::collection::vec(step(), 2_000).new_tree(&mut runner).unwrap().current() {
-        clients.take(&step);
+        scene.take(&step);
     }
-    clients.finish();
-    assert!(clients.compared_stable > 100, "only {} comparisons", clients.compared_stable);
+    scene.finish();
+    assert!(scene.compared_stable > 100, "only {} comparisons", scene.compared_stable);
+    assert!(scene.acknowledged > 20, "only {} acknowledged commits", scene.acknowledged);
 }
