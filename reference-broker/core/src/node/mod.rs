@@ -9,6 +9,8 @@ mod connections;
 mod controller_seat;
 mod dialled;
 mod event;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

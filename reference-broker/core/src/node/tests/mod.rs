@@ -1,0 +1,9 @@
+//! Whole clusters of real nodes, driven frame by frame.
+
+mod cluster;
+mod flushing;
+mod garbage;
+mod groups;
+mod produce_fetch;
+mod replication;
+mod requests;
