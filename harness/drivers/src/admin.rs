@@ -72,11 +72,18 @@ pub trait Admin: Send {
     /// Log start and end (exclusive) of a partition. The end is the high watermark: what a consumer can read up to.
     fn log_bounds(&self, topic: &str, partition: u32, timeout: Duration) -> Result<(u64, u64), AdminError>;
     /// The offsets a group has committed, by partition number; None where it has not.
-    fn committed(&self, group: &str, topic: &str, partitions: u32, timeout: Duration) -> Result<Vec<Option<u64>>, AdminError>;
+    fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: u32,
+        timeout: Duration,
+    ) -> Result<Vec<Option<u64>>, AdminError>;
     /// Settings of a topic that are in force.
     fn topic_settings(&self, topic: &str, timeout: Duration) -> Result<BTreeMap<String, String>, AdminError>;
     /// Settings of a broker that are in force.
-    fn broker_settings(&self, broker: i32, timeout: Duration) -> Result<BTreeMap<String, String>, AdminError>;
+    fn broker_settings(&self, broker: i32, timeout: Duration)
+    -> Result<BTreeMap<String, String>, AdminError>;
     /// The product's version, as far as the protocol tells.
     fn version(&self, timeout: Duration) -> Option<String>;
     /// The client library and its version.

@@ -110,7 +110,9 @@ impl ClientSpec {
     pub fn journal_meta(&self, pid: u32, boot_id: String) -> JournalMeta {
         let (kind, role, topic, group) = match &self.job {
             ClientJob::Produce(plan) => (JournalKind::Producer, plan.role.clone(), &plan.topic, None),
-            ClientJob::Consume(plan) => (JournalKind::Consumer, plan.role.clone(), &plan.topic, Some(plan.group.clone())),
+            ClientJob::Consume(plan) => {
+                (JournalKind::Consumer, plan.role.clone(), &plan.topic, Some(plan.group.clone()))
+            }
             ClientJob::Drain { topic, .. } => {
                 (JournalKind::Drain, format!("drain-{topic}"), topic, Some(format!("drain-{}", self.number)))
             }

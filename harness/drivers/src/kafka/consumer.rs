@@ -1,0 +1,245 @@
+//! A group member on librdkafka.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mqproof_core::history::{Event, MemberChange, Outcome};
+use mqproof_core::plan::{ConsumerPlan, Settle};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::context::LibraryLog;
+use super::error;
+use super::outcome::{class, classify_commit};
+use super::producer::wait_for_leaders;
+use super::settings::{Connection, in_force};
+use crate::clock::monotonic_ns;
+use crate::role::{CommitEnd, Consumer, DriverError, GroupObserver, Received};
+
+/// A member of a group on one topic.
+pub struct KafkaConsumer {
+    client: BaseConsumer<Member>,
+    topic: String,
+    settings: BTreeMap<String, String>,
+}
+
+/// What the library's callbacks need; they run on the thread that polls.
+struct Member {
+    observer: Arc<dyn GroupObserver>,
+    log: LibraryLog,
+    topic: String,
+    settle: Settle,
+    /// Settled and not yet handed to a commit, as the next offset to read.
+    settled: Mutex<BTreeMap<u16, u64>>,
+    /// When the commit that is under way began.
+    commit_began_ns: AtomicU64,
+    commit_under_way: AtomicBool,
+    sessions: AtomicU16,
+}
+
+impl KafkaConsumer {
+    /// A member that has not joined yet.
+    pub fn new(
+        connection: &Connection,
+        plan: &ConsumerPlan,
+        observer: Arc<dyn GroupObserver>,
+        log: LibraryLog,
+    ) -> Result<Self, DriverError> {
+        let config = connection.consumer(plan);
+        let settings = in_force(&config)?;
+        let member = Member {
+            observer,
+            log,
+            topic: plan.topic.clone(),
+            settle: plan.settle,
+            settled: Mutex::default(),
+            commit_began_ns: AtomicU64::new(0),
+            commit_under_way: AtomicBool::new(false),
+            sessions: AtomicU16::new(0),
+        };
+        let client = config.create_with_context(member).map_err(|why| error("consumer", why))?;
+        Ok(Self { client, topic: plan.topic.clone(), settings })
+    }
+}
+
+impl Consumer for KafkaConsumer {
+    fn connect(&self, timeout: Duration) -> Result<(), DriverError> {
+        wait_for_leaders(self.client.client(), &self.topic, timeout)
+    }
+
+    fn subscribe(&mut self) -> Result<(), DriverError> {
+        self.client.subscribe(&[&self.topic]).map_err(|why| error("subscribe", why))
+    }
+
+    fn poll(&mut self, max: usize, timeout: Duration, handle: &mut dyn FnMut(&Received<'_>)) -> usize {
+        let mut wait = timeout;
+        for count in 0..max {
+            match self.client.poll(wait) {
+                None => return count,
+                Some(Ok(message)) => handle(&Received {
+                    partition: message.partition() as u16,
+                    offset: message.offset() as u64,
+                    key: message.key(),
+                    payload: message.payload().unwrap_or_default(),
+                }),
+                // A broker that is away is no news to a test of brokers that go away: the library reconnects.
+                Some(Err(why)) => {
+                    self.client.context().log.line("poll", &why.to_string());
+                    return count;
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        max
+    }
+
+    fn sessions(&self) -> u16 {
+        self.client.context().sessions.load(Ordering::Relaxed)
+    }
+
+    fn settle(&mut self, partition: u16, next: u64) {
+        self.client.context().settled().insert(partition, next);
+    }
+
+    fn commit(&mut self) {
+        let member = self.client.context();
+        if member.commit_under_way.load(Ordering::Relaxed) {
+            return;
+        }
+        let settled = std::mem::take(&mut *member.settled());
+        if settled.is_empty() {
+            return;
+        }
+        member.commit_began_ns.store(monotonic_ns(), Ordering::Relaxed);
+        member.commit_under_way.store(true, Ordering::Relaxed);
+        if let Err(why) = self.client.commit(&list(&self.topic, &settled), CommitMode::Async) {
+            member.commit_under_way.store(false, Ordering::Relaxed);
+            member.log.line("commit", &why.to_string());
+            // Nothing was sent: it stays settled for the next commit.
+            let mut now = member.settled();
+            settled.into_iter().for_each(|(partition, next)| {
+                now.entry(partition).or_insert(next);
+            });
+        }
+    }
+
+    fn commit_and_wait(&mut self) -> Outcome {
+        let settled = std::mem::take(&mut *self.client.context().settled());
+        self.client.context().commit_now(&self.client, &settled)
+    }
+
+    fn close(self: Box<Self>) {
+        // Leaving serves the last rebalance and commits.
+        drop(self);
+    }
+
+    fn settings(&self) -> BTreeMap<String, String> {
+        self.settings.clone()
+    }
+}
+
+impl Member {
+    fn settled(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits and waits. librdkafka does not call back for it, so the observer is told here.
+    fn commit_now(&self, client: &BaseConsumer<Self>, settled: &BTreeMap<u16, u64>) -> Outcome {
+        if settled.is_empty() {
+            return Outcome::Ok;
+        }
+        let began_ns = monotonic_ns();
+        let result = client.commit(&list(&self.topic, settled), CommitMode::Sync);
+        let code = code_of(&result);
+        for (&partition, &next) in settled {
+            let outcome = classify_commit(code);
+            self.observer.committed(&CommitEnd { partition, next, began_ns, outcome, class: class(code) });
+        }
+        classify_commit(code)
+    }
+
+    fn each_partition(&self, list: &TopicPartitionList, change: MemberChange) {
+        let session = self.sessions.load(Ordering::Relaxed);
+        for element in list.elements_for_topic(&self.topic) {
+            self.observer.member(change, element.partition() as u16, session);
+        }
+    }
+}
+
+impl ClientContext for Member {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, client: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                self.settled().clear();
+                self.sessions.fetch_add(1, Ordering::Relaxed);
+                self.each_partition(list, MemberChange::Assign);
+            }
+            Rebalance::Revoke(list) => {
+                let settled = std::mem::take(&mut *self.settled());
+                let lost = client.assignment_lost();
+                // A member that loses partitions in an orderly way says how far it came, or its successor repeats it.
+                if !lost && self.settle == Settle::After {
+                    self.commit_now(client, &settled);
+                }
+                self.each_partition(list, if lost { MemberChange::Lost } else { MemberChange::Revoke });
+            }
+            Rebalance::Error(why) => self.log.line("rebalance", &why.to_string()),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let ours = self.commit_under_way.swap(false, Ordering::Relaxed);
+        let began_ns = if ours { self.commit_began_ns.load(Ordering::Relaxed) } else { 0 };
+        let code = code_of(&result);
+        if code == RDKafkaErrorCode::NoOffset as i32 {
+            return;
+        }
+        for element in offsets.elements_for_topic(&self.topic) {
+            let Offset::Offset(next) = element.offset() else { continue };
+            let code = match element.error() {
+                Err(why) => why.rdkafka_error_code().map_or(-1, |code| code as i32),
+                Ok(()) => code,
+            };
+            self.observer.committed(&CommitEnd {
+                partition: element.partition() as u16,
+                next: u64::try_from(next).unwrap_or(Event::NO_OFFSET),
+                began_ns,
+                outcome: classify_commit(code),
+                class: class(code),
+            });
+        }
+    }
+}
+
+fn code_of(result: &KafkaResult<()>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(why) => why.rdkafka_error_code().map_or(-1, |code| code as i32),
+    }
+}
+
+fn list(topic: &str, offsets: &BTreeMap<u16, u64>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (&partition, &next) in offsets {
+        list.add_partition_offset(topic, i32::from(partition), Offset::Offset(next as i64))
+            .expect("an offset below 2^63 is valid");
+    }
+    list
+}

@@ -1,0 +1,117 @@
+//! What a result of librdkafka means for an operation.
+//!
+//! A definite failure must be earned: only librdkafka's own knowledge that nothing was stored (message status
+//! NOT_PERSISTED, which it never sets back once a request with the message was on the wire without an answer) makes a
+//! failed send `fail`. The error code alone does not: NOT_ENOUGH_REPLICAS after a retry may follow a first attempt that
+//! is still in the log.
+
+use mqproof_core::history::{Level, Outcome};
+use mqproof_core::plan::Durability;
+use rdkafka::types::RDKafkaErrorCode;
+
+/// librdkafka's message status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Persistence {
+    /// It was never transmitted, or the broker refused it.
+    No,
+    /// It was transmitted and not acknowledged.
+    Possibly,
+    /// It was acknowledged.
+    Yes,
+}
+
+/// How a send ended, and at which level it was acknowledged. `code` is 0 without an error.
+pub fn classify(code: i32, persistence: Persistence, durability: Durability) -> (Outcome, Level) {
+    let level = match durability {
+        Durability::None => Level::Sent,
+        Durability::Leader => Level::Leader,
+        Durability::Quorum => Level::Quorum,
+        Durability::QuorumDisk => Level::QuorumDisk,
+    };
+    let outcome = match (code, persistence) {
+        (0, Persistence::Yes) => Outcome::Ok,
+        // With acks=0 nobody answers; librdkafka reports what it handed to the network as possibly persisted.
+        (0, Persistence::Possibly) if durability == Durability::None => Outcome::Ok,
+        (0, _) => Outcome::Info,
+        (_, Persistence::No) => Outcome::Fail,
+        (_, Persistence::Possibly | Persistence::Yes) => Outcome::Info,
+    };
+    (outcome, if outcome == Outcome::Ok { level } else { Level::Sent })
+}
+
+/// How a commit ended. Only an answer by which the coordinator refused it is a definite failure.
+pub fn classify_commit(code: i32) -> Outcome {
+    const REFUSALS: [RDKafkaErrorCode; 7] = [
+        RDKafkaErrorCode::IllegalGeneration,
+        RDKafkaErrorCode::UnknownMemberId,
+        RDKafkaErrorCode::RebalanceInProgress,
+        RDKafkaErrorCode::InvalidCommitOffsetSize,
+        RDKafkaErrorCode::OffsetMetadataTooLarge,
+        RDKafkaErrorCode::GroupAuthorizationFailed,
+        RDKafkaErrorCode::FencedInstanceId,
+    ];
+    if code == 0 {
+        Outcome::Ok
+    } else if REFUSALS.iter().any(|refusal| *refusal as i32 == code) {
+        Outcome::Fail
+    } else {
+        Outcome::Info
+    }
+}
+
+/// An error code as the class of an event: librdkafka's own codes are negative and wrap.
+pub(super) fn class(code: i32) -> u16 {
+    code as i16 as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASSES: [Durability; 4] =
+        [Durability::None, Durability::Leader, Durability::Quorum, Durability::QuorumDisk];
+
+    /// Every code that librdkafka or a broker may return, and those that nobody has defined yet.
+    #[test]
+    fn every_error_code_with_every_message_status_is_fail_only_if_nothing_was_stored() {
+        for code in (-300..=-1).chain(1..=300) {
+            for durability in CLASSES {
+                let ends = |persistence| classify(code, persistence, durability);
+                assert_eq!(ends(Persistence::No), (Outcome::Fail, Level::Sent), "{code}");
+                assert_eq!(ends(Persistence::Possibly), (Outcome::Info, Level::Sent), "{code}");
+                assert_eq!(ends(Persistence::Yes), (Outcome::Info, Level::Sent), "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_has_the_level_of_the_class() {
+        let ack = |durability| classify(0, Persistence::Yes, durability);
+        assert_eq!(ack(Durability::Leader), (Outcome::Ok, Level::Leader));
+        assert_eq!(ack(Durability::Quorum), (Outcome::Ok, Level::Quorum));
+        assert_eq!(ack(Durability::QuorumDisk), (Outcome::Ok, Level::QuorumDisk));
+    }
+
+    #[test]
+    fn fire_and_forget_is_sent_and_nothing_more() {
+        assert_eq!(classify(0, Persistence::Possibly, Durability::None), (Outcome::Ok, Level::Sent));
+    }
+
+    #[test]
+    fn success_without_proof_of_an_acknowledgement_is_unknown() {
+        for durability in [Durability::Leader, Durability::Quorum, Durability::QuorumDisk] {
+            for persistence in [Persistence::No, Persistence::Possibly] {
+                assert_eq!(classify(0, persistence, durability).0, Outcome::Info);
+            }
+        }
+    }
+
+    #[test]
+    fn a_commit_fails_only_if_the_coordinator_refused_it() {
+        let refused = (-300..=300).filter(|code| classify_commit(*code) == Outcome::Fail);
+        // 12 offset metadata too large, 22 illegal generation, 25 unknown member, 27 rebalance in progress,
+        // 28 invalid commit offset size, 30 group authorization failed, 82 fenced instance id.
+        assert_eq!(refused.collect::<Vec<_>>(), [12, 22, 25, 27, 28, 30, 82]);
+        assert_eq!(classify_commit(0), Outcome::Ok);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a client library must be able to do for the client processes, whatever its protocol.
+//!
+//! Results come to observers rather than as return values, because libraries deliver them in batches, later, and
+//! sometimes on a thread of their own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mqproof_core::history::{Level, MemberChange, Outcome};
+use mqproof_core::ids::MessageId;
+
+/// A client could not be made or connected.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct DriverError {
+    /// What was tried.
+    pub what: String,
+    /// What the client library said.
+    pub why: String,
+}
+
+/// The partition of a send that never got one.
+pub const NO_PARTITION: u16 = u16::MAX;
+
+/// A message on its way out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Comes back in the [`Completion`].
+    pub id: MessageId,
+    /// The broker's key.
+    pub key: Option<&'a [u8]>,
+    /// The whole payload.
+    pub payload: &'a [u8],
+}
+
+/// The library did not take a message.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SendError {
+    /// Its queue is full: back-pressure, to be tried again. No operation has begun.
+    #[error("the local queue is full")]
+    NoRoom,
+    /// It refused the message before sending anything.
+    #[error("refused: {why}")]
+    Refused {
+        /// The library's error class.
+        class: u16,
+        /// In words.
+        why: String,
+    },
+}
+
+/// How a send ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Completion {
+    /// Which.
+    pub id: MessageId,
+    /// How.
+    pub outcome: Outcome,
+    /// At which level, if it was acknowledged.
+    pub level: Level,
+    /// The library's error class, 0 without an error.
+    pub class: u16,
+    /// Where it went, or [`NO_PARTITION`].
+    pub partition: u16,
+    /// The offset it got, or [`NO_OFFSET`](mqproof_core::history::Event::NO_OFFSET).
+    pub offset: u64,
+}
+
+/// Is told how sends ended.
+pub trait SendObserver: Send + Sync {
+    /// Called on the thread that polls.
+    fn completed(&self, completion: &Completion);
+}
+
+/// Sends to one topic.
+pub trait Producer: Send + Sync {
+    /// Waits until the topic's partitions have leaders.
+    fn connect(&self, timeout: Duration) -> Result<(), DriverError>;
+    /// Hands a message to the library, without waiting.
+    fn send(&self, message: &Outgoing<'_>) -> Result<(), SendError>;
+    /// Serves completions for as long as this.
+    fn poll(&self, timeout: Duration);
+    /// Gives up on everything that is not yet acknowledged; the completions come by `poll`.
+    fn abandon(&self);
+    /// How long the library may take until it says how a send ended.
+    fn give_up_after(&self) -> Duration;
+    /// The settings in force that matter for a verdict.
+    fn settings(&self) -> BTreeMap<String, String>;
+}
+
+/// A message on its way in.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// From where.
+    pub partition: u16,
+    /// At which offset.
+    pub offset: u64,
+    /// The broker's key.
+    pub key: Option<&'a [u8]>,
+    /// The payload.
+    pub payload: &'a [u8],
+}
+
+/// How a commit ended for one partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitEnd {
+    /// The partition.
+    pub partition: u16,
+    /// The next offset to read, or [`NO_OFFSET`](mqproof_core::history::Event::NO_OFFSET).
+    pub next: u64,
+    /// When it began, CLOCK_MONOTONIC; 0 if the library began it by itself.
+    pub began_ns: u64,
+    /// How.
+    pub outcome: Outcome,
+    /// The library's error class.
+    pub class: u16,
+}
+
+/// Is told what happens to a group member.
+pub trait GroupObserver: Send + Sync {
+    /// A partition came or went. `session` counts assignments of this process, from 1.
+    fn member(&self, change: MemberChange, partition: u16, session: u16);
+    /// A commit ended.
+    fn committed(&self, commit: &CommitEnd);
+}
+
+/// A member of a consumer group, on one topic. All observers are called on the thread that calls it.
+pub trait Consumer: Send {
+    /// Waits until the cluster answers.
+    fn connect(&self, timeout: Duration) -> Result<(), DriverError>;
+    /// Joins the group.
+    fn subscribe(&mut self) -> Result<(), DriverError>;
+    /// Waits for a message as long as this, then takes up to `max` that are there, and hands each on. Says how many.
+    fn poll(&mut self, max: usize, timeout: Duration, handle: &mut dyn FnMut(&Received<'_>)) -> usize;
+    /// How often partitions were assigned.
+    fn sessions(&self) -> u16;
+    /// What is before `next` is settled; the next commit covers it.
+    fn settle(&mut self, partition: u16, next: u64);
+    /// Begins to commit what is settled, unless a commit is under way.
+    fn commit(&mut self);
+    /// Commits what is settled and waits for the end.
+    fn commit_and_wait(&mut self) -> Outcome;
+    /// Leaves the group.
+    fn close(self: Box<Self>);
+    /// The settings in force that matter for a verdict.
+    fn settings(&self) -> BTreeMap<String, String>;
+}
+
+/// Reads whole logs, without a group.
+pub trait LogReader: Send {
+    /// Log start and end (exclusive) of a partition, as the cluster says now.
+    fn bounds(&self, partition: u16, timeout: Duration) -> Result<(u64, u64), DriverError>;
+    /// Begins to read these partitions from their log start.
+    fn assign(&mut self, partitions: &[u16]) -> Result<(), DriverError>;
+    /// As [`Consumer::poll`]; `at_end` is told the partitions in which all that can be read was read.
+    fn poll(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Received<'_>),
+        at_end: &mut dyn FnMut(u16),
+    ) -> usize;
+    /// The settings in force that matter for a verdict.
+    fn settings(&self) -> BTreeMap<String, String>;
+}
