@@ -15,4 +15,3 @@ pub mod property;
 pub mod scenario;
 pub mod verdict;
 pub mod workload;
-mod yaml;

@@ -1,8 +1,0 @@
-//! A plan for people.
-
-use super::types::Plan;
-
-/// The plan as text.
-pub fn render(plan: &Plan) -> String {
-    format!("{plan:#?}")
-}
