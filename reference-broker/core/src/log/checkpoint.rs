@@ -21,7 +21,7 @@ pub(super) struct Checkpoint {
     pub(super) durable: Offset,
     /// The base of the first segment that recovery scans.
     pub(super) scan_from: Offset,
-    /// The epochs that began below it.
+    /// The leader epochs; only those that began below it are stored.
     pub(super) epochs: EpochCache,
     /// The producers as of it.
     pub(super) producers: ProducerStates,

@@ -370,8 +370,7 @@ impl PartitionLog {
     pub(super) fn store_checkpoint(&mut self, durable: Offset, disk: &mut dyn Disk) -> Result<(), LogError> {
         let start = self.log_start_offset();
         let scan_from = self.snapshots.range(..=durable).next_back().map_or(start, |(base, _)| *base);
-        let mut epochs = self.epochs.clone();
-        epochs.truncate(scan_from);
+        let epochs = self.epochs.clone();
         let producers = self.snapshots.get(&scan_from).cloned().unwrap_or_default();
         Checkpoint { durable, scan_from, epochs, producers }
             .store(&self.directory, disk)

@@ -198,7 +198,12 @@ mod tests {
         let mut states = ProducerStates::default();
         assert_eq!(offered(&mut states, header(1, 3, 0, 3, 0)), Ok(None));
         assert_eq!(offered(&mut states, header(1, 4, 3, 1, 3)), Err(out_of_order(0, 3)));
-        assert_eq!(offered(&mut states, header(1, 4, 0, 1, 3)), Ok(None));
+        assert_eq!(offered(&mut states, header(1, 4, 0, 3, 3)), Ok(None));
+        assert_eq!(
+            offered(&mut states, header(1, 4, 0, 3, 9)),
+            Ok(Some(3)),
+            "not the batch of the older epoch"
+        );
         let fenced = AppendError::InvalidProducerEpoch {
             producer: ProducerId(1),
             known: ProducerEpoch(4),

@@ -65,7 +65,6 @@ pub(super) fn recover(
         return Err(LogError::Damaged { path: last.path(), position: last.size, error });
     }
     found.close_segments(disk)?;
-    found.epochs.truncate(found.end);
     Ok(found)
 }
 

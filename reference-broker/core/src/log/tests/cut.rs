@@ -83,3 +83,12 @@ fn a_cut_below_what_was_durable_is_no_damage_after_a_restart() {
     disk.close_all();
     assert_eq!(end(&open(&small(), &mut disk)), 2);
 }
+
+#[test]
+fn a_segment_that_is_appended_to_again_has_no_index_files() {
+    let mut disk = MemDisk::new();
+    let mut log = filled(14, &small(), &mut disk);
+    assert!(disk.paths().any(|path| path.ends_with("index")));
+    log.truncate_to(Offset(1), &mut disk).unwrap();
+    assert!(!disk.paths().any(|path| path.ends_with("index")));
+}

@@ -175,3 +175,14 @@ fn a_deleted_log_leaves_nothing() {
     assert_eq!(disk.paths().count(), 0);
     assert_eq!(end(&open(&small(), &mut disk)), 0);
 }
+
+#[test]
+fn segments_that_were_flushed_are_not_scanned_again() {
+    let mut disk = MemDisk::new();
+    let mut log = filled(20, &small(), &mut disk);
+    flush(&mut log, &mut disk);
+    let active = log.active().base;
+    disk.close_all();
+    let scanned: Vec<Offset> = open(&small(), &mut disk).snapshots.into_keys().collect();
+    assert_eq!(scanned, [active]);
+}
