@@ -61,12 +61,12 @@ impl MetadataAudit {
 
     /// Takes the next record.
     pub fn observe(&mut self, offset: Offset, record: &MetadataRecord) -> Vec<MetadataViolation> {
-        let before = self.partition_of(record).and_then(|id| self.image.partition(id).cloned());
+        let before = partition_of(record).and_then(|id| self.image.partition(id).cloned());
         let next_producer_id = self.image.next_producer_id();
         if let Err(error) = self.image.apply(offset, record, &mut ImageDelta::default()) {
             return vec![MetadataViolation { offset, partition: None, what: error.to_string() }];
         }
-        let partition = self.partition_of(record);
+        let partition = partition_of(record);
         let mut broken = Vec::new();
         match (record, &before) {
             (MetadataRecord::Partition { .. }, Some(_)) => broken.push("it is created twice".to_owned()),
@@ -90,16 +90,6 @@ impl MetadataAudit {
             }
         }
         broken.into_iter().map(|what| MetadataViolation { offset, partition, what }).collect()
-    }
-
-    fn partition_of(&self, record: &MetadataRecord) -> Option<TopicPartitionId> {
-        match record {
-            MetadataRecord::Partition { topic, partition, .. }
-            | MetadataRecord::PartitionChange { topic, partition, .. } => {
-                Some(TopicPartitionId { topic: *topic, partition: *partition })
-            }
-            _ => None,
-        }
     }
 
     /// Who is new in the in-sync set or at the top.
@@ -161,5 +151,15 @@ fn epochs(before: &PartitionState, after: &PartitionState, broken: &mut Vec<Stri
     }
     if after.leader_epoch < before.leader_epoch {
         broken.push(format!("leader epoch {} follows {}", after.leader_epoch, before.leader_epoch));
+    }
+}
+
+fn partition_of(record: &MetadataRecord) -> Option<TopicPartitionId> {
+    match record {
+        MetadataRecord::Partition { topic, partition, .. }
+        | MetadataRecord::PartitionChange { topic, partition, .. } => {
+            Some(TopicPartitionId { topic: *topic, partition: *partition })
+        }
+        _ => None,
     }
 }

@@ -97,6 +97,8 @@ fn join(mut parts: Vec<Bytes>) -> Bytes {
         return parts.swap_remove(0);
     }
     let mut joined = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-    parts.iter().for_each(|part| joined.extend_from_slice(part));
+    for part in &parts {
+        joined.extend_from_slice(part);
+    }
     joined.freeze()
 }

@@ -148,10 +148,10 @@ impl ControllerChannel {
         }
         match (request.purpose, response) {
             (Purpose::Register, ControllerResponse::BrokerRegistration(answer)) => {
-                self.registered(now, &answer)
+                self.registered(now, &answer);
             }
             (Purpose::Heartbeat, ControllerResponse::BrokerHeartbeat(answer)) => {
-                self.heard(now, &answer, out)
+                self.heard(now, &answer, out);
             }
             (Purpose::Fetch, ControllerResponse::Fetch(answer)) => self.fetched(now, &answer, out),
             (Purpose::Call(call), response) => {

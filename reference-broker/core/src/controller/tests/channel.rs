@@ -25,6 +25,10 @@ struct Broker {
     heard: Vec<ChannelEffect>,
 }
 
+/// The controller's answer, or none in time.
+#[derive(PartialEq, Debug)]
+struct Answer(Option<ControllerResponse>);
+
 /// Some brokers and one controller process.
 struct Net {
     config: NodeConfig,
@@ -157,13 +161,13 @@ impl Net {
         id
     }
 
-    /// Takes the answer of a forwarded request: nothing yet, no answer in time, or the answer.
-    fn answer(&mut self, index: usize, id: CallId) -> Option<Option<ControllerResponse>> {
+    /// Takes the end of a forwarded request, if it has ended.
+    fn answer(&mut self, index: usize, id: CallId) -> Option<Answer> {
         let heard = &mut self.brokers[index].heard;
         let place =
             heard.iter().position(|it| matches!(it, ChannelEffect::Answer { call, .. } if *call == id))?;
         let ChannelEffect::Answer { response, .. } = heard.remove(place) else { unreachable!() };
-        Some(response.map(|response| *response))
+        Some(Answer(response.map(|response| *response)))
     }
 
     fn create(&mut self, index: usize, name: &'static str, replicas: i16) -> i16 {
@@ -173,7 +177,9 @@ impl Net {
             .with_replication_factor(replicas);
         let id = self.call(index, CreateTopicsRequest::default().with_topics(vec![topic]), 1000);
         self.run(1);
-        let Some(Some(ControllerResponse::CreateTopics(answer))) = self.answer(index, id) else { panic!() };
+        let Some(Answer(Some(ControllerResponse::CreateTopics(answer)))) = self.answer(index, id) else {
+            panic!()
+        };
         answer.topics[0].error_code
     }
 
@@ -257,7 +263,9 @@ fn a_restarted_controller_is_found_again_before_anybody_is_fenced() {
     };
     net.start_controller();
     net.run(600);
-    let Some(Some(ControllerResponse::AllocateProducerIds(answer))) = net.answer(1, id) else { panic!() };
+    let Some(Answer(Some(ControllerResponse::AllocateProducerIds(answer)))) = net.answer(1, id) else {
+        panic!()
+    };
     assert_eq!((answer.error_code, answer.producer_id_len), (0, 1000));
     assert!(net.all_agree());
     let partition = net.controller().image().topic_named("t").unwrap().partitions[&PartitionId(0)].clone();
@@ -274,7 +282,7 @@ fn a_forwarded_request_ends_without_an_answer_when_its_time_is_over() {
     net.run(199);
     assert_eq!(net.answer(0, id), None);
     net.run(2);
-    assert_eq!(net.answer(0, id), Some(None));
+    assert_eq!(net.answer(0, id), Some(Answer(None)));
 }
 
 #[test]

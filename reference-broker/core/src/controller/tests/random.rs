@@ -9,8 +9,16 @@ enum Step {
     Register(i32),
     Beat(i32, bool),
     Pass(Vec<i32>),
+    /// Time passes, but the controller's timer is late.
+    Stall,
     Create(i32, i16),
-    Alter { leader: i32, topic: i32, epochs: (i32, i32), isr: Vec<i32>, right: bool },
+    Alter {
+        leader: i32,
+        topic: i32,
+        epochs: (i32, i32),
+        isr: Vec<i32>,
+        right: bool,
+    },
     Delete(i32),
     Restart,
 }
@@ -28,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => broker().prop_map(Step::Register),
         6 => (broker(), proptest::bool::weighted(0.1)).prop_map(|(id, stop)| Step::Beat(id, stop)),
         3 => some_brokers().prop_map(Step::Pass),
+        1 => Just(Step::Stall),
         2 => (0..3_i32, 1..=4_i16).prop_map(|(topic, replicas)| Step::Create(topic, replicas)),
         8 => (broker(), 0..3_i32, (0..4_i32, 0..6_i32), some_brokers(), proptest::bool::weighted(0.7))
             .prop_map(|(leader, topic, epochs, isr, right)| Step::Alter { leader, topic, epochs, isr, right }),
@@ -46,6 +55,7 @@ fn carry_out(it: &mut Fixture, incarnation: &mut u128, step: &Step) {
             it.beat(*id, *stop);
         }
         Step::Pass(alive) => it.pass(150, alive),
+        Step::Stall => it.ms += 300,
         Step::Create(topic, replicas) => {
             it.create(&format!("t{topic}"), 2, *replicas);
         }
