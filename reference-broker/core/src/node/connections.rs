@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use kafka_protocol::messages::ResponseKind;
 
 use crate::ids::ConnId;
 use crate::node::{Effect, ListenerKind};
-use crate::wire::Asked;
+use crate::wire::{self, Asked};
 
 /// The place of one response in the order of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +77,18 @@ impl Connections {
             let parts = accepted.waiting.pop_front().flatten().unwrap_or_default();
             accepted.first_slot += 1;
             effects.push(Effect::Send { conn: to.conn, parts });
+        }
+    }
+
+    /// Encodes and sends a response, in its turn. One that its version cannot carry is a bug of ours, and no reason to
+    /// leave the client waiting: the connection is closed.
+    pub(crate) fn respond(&mut self, to: ReplyTo, response: &ResponseKind, effects: &mut Vec<Effect>) {
+        match wire::encode_response(to.asked, response) {
+            Ok(frame) => self.reply(to, vec![frame], effects),
+            Err(error) => {
+                tracing::error!(api = ?to.asked.api, version = to.asked.version, error, "closing: cannot encode");
+                self.close(to.conn, effects);
+            }
         }
     }
 

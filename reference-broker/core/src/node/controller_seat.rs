@@ -29,9 +29,9 @@ pub(super) struct ControllerSeat {
 }
 
 impl ControllerSeat {
-    pub(super) fn boot(config: NodeConfig, now: Now, disk: &mut dyn Disk) -> Result<Self, BootError> {
+    pub(super) fn boot(config: &NodeConfig, now: Now, disk: &mut dyn Disk) -> Result<Self, BootError> {
         Ok(Self {
-            controller: Controller::boot(&config, now, disk)?,
+            controller: Controller::boot(config, now, disk)?,
             connections: Connections::default(),
             next_reply: 0,
             waiting: BTreeMap::new(),
@@ -128,9 +128,6 @@ impl ControllerSeat {
     }
 
     fn respond(&mut self, to: ReplyTo, response: &ResponseKind, turn: &mut Turn<'_>) {
-        match wire::encode_response(to.asked, response) {
-            Ok(frame) => self.connections.reply(to, vec![frame], turn.effects),
-            Err(error) => panic!("cannot encode {:?} version {}: {error}", to.asked.api, to.asked.version),
-        }
+        self.connections.respond(to, response, turn.effects);
     }
 }

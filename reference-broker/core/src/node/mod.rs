@@ -59,7 +59,7 @@ impl Node {
     ) -> Result<Self, BootError> {
         let seat = match config.role {
             Role::Broker => Seat::Broker(Box::new(Broker::boot(config.clone(), now, disk)?)),
-            Role::Controller => Seat::Controller(Box::new(ControllerSeat::boot(config.clone(), now, disk)?)),
+            Role::Controller => Seat::Controller(Box::new(ControllerSeat::boot(&config, now, disk)?)),
         };
         let mut node = Self { config, seat };
         node.step(now, Event::Tick, disk, effects);

@@ -275,13 +275,13 @@ impl Partition {
         self.high_watermark = self.high_watermark.min(self.log.log_end_offset());
     }
 
-    /// The in-sync set without the followers that were not caught up for `lag_max_ns`, if there are such and no other
-    /// proposal is on its way.
-    pub fn propose_shrink(&mut self, now_ns: u64, lag_max_ns: u64, my_epoch: BrokerEpoch) -> bool {
+    /// Proposes the in-sync set without the followers that were not caught up for `lag_max_ns`, if there are such and
+    /// no other proposal is on its way.
+    pub fn propose_shrink(&mut self, now_ns: u64, lag_max_ns: u64, my_epoch: BrokerEpoch) {
         let end = self.log.log_end_offset();
-        let Some(leading) = &mut self.leading else { return false };
+        let Some(leading) = &mut self.leading else { return };
         if leading.proposal.is_some() {
-            return false;
+            return;
         }
         let lags = |node: &NodeId| {
             leading.followers.get(node).is_some_and(|follower| {
@@ -289,14 +289,12 @@ impl Partition {
             })
         };
         let kept: Vec<_> = self.state.isr.iter().copied().filter(|node| !lags(node)).collect();
-        if kept.len() == self.state.isr.len() {
-            return false;
+        if kept.len() < self.state.isr.len() {
+            leading.proposal = Some(with_epochs(&kept, leading, self.me, my_epoch));
         }
-        leading.proposal = Some(with_epochs(&kept, leading, self.me, my_epoch));
-        true
     }
 
-    /// The in-sync set with a follower that has caught up: with the high watermark and with the start of this leader's
+    /// Proposes the in-sync set with a follower that has caught up: with the high watermark and with the start of this leader's
     /// epoch. The follower's registration is that of the fetch which showed it (KAFKA-15221).
     pub fn propose_expand(&mut self, node: NodeId, my_epoch: BrokerEpoch) -> bool {
         let high_watermark = self.high_watermark;

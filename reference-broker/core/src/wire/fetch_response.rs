@@ -64,11 +64,6 @@ impl FetchedPartition {
 }
 
 impl FetchResponse {
-    /// The bytes of all batches of all partitions.
-    pub fn bytes(&self) -> usize {
-        self.topics.iter().flat_map(|topic| &topic.partitions).map(FetchedPartition::bytes).sum()
-    }
-
     /// Encodes header and body; the records stay the slices that they are.
     pub fn encode(self, asked: Asked) -> Vec<Bytes> {
         let version = asked.version;

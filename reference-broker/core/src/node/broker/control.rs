@@ -1,5 +1,7 @@
 //! The controllers' word, carried out: which partitions this broker holds, and in which role.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_partition_request::{
     AlterPartitionRequest, BrokerState, PartitionData, TopicData,
@@ -25,7 +27,7 @@ use super::{Broker, NS_PER_MS, OFFSETS_TOPIC, Turn, topics};
 #[derive(Debug)]
 pub(super) enum Call {
     /// A client's request.
-    Forwarded { reply: ReplyTo, on_timeout: ResponseKind },
+    Forwarded { reply: ReplyTo, on_timeout: Box<ResponseKind> },
     /// A topic that a client has named.
     AutoCreate { topic: String },
     /// A block of producer ids.
@@ -63,7 +65,7 @@ impl Broker {
     fn call_ended(&mut self, call: Call, response: Option<ControllerResponse>, turn: &mut Turn<'_>) {
         match (call, response) {
             (Call::Forwarded { reply, on_timeout }, response) => {
-                let response = response.map_or(on_timeout, ResponseKind::from);
+                let response = response.map_or(*on_timeout, ResponseKind::from);
                 self.respond(reply, &topics::fit(response, reply.asked.version), turn);
             }
             (Call::AutoCreate { topic }, Some(ControllerResponse::CreateTopics(response))) => {
@@ -124,7 +126,7 @@ impl Broker {
         if !self.partitions.contains_key(&id) {
             match self.open(id, &name, settings, turn) {
                 Ok(partition) => self.partitions.insert(id, partition),
-                Err(error) => return self.fail(&error, turn),
+                Err(error) => return super::fail(&error, turn),
             };
         }
         self.apply(id, &name, &partition_image, settings, turn);
@@ -212,11 +214,11 @@ impl Broker {
         if let Some(partition) = self.partitions.remove(&id)
             && let Err(error) = partition.log.delete(turn.disk)
         {
-            self.fail(&error, turn);
+            super::fail(&error, turn);
         }
     }
 
-    /// Asks for smaller in-sync sets where followers have fallen behind.
+    /// Asks for smaller in-sync sets where followers have fallen behind, and again for what was not settled.
     pub(super) fn check_in_sync_sets(&mut self, turn: &mut Turn<'_>) {
         let lag_max_ns = self.config.replica_lag_time_max_ms * NS_PER_MS;
         if turn.now.mono_ns < self.next_isr_check_ns {
@@ -224,10 +226,16 @@ impl Broker {
         }
         self.next_isr_check_ns = turn.now.mono_ns + lag_max_ns / 4;
         let Some(my_epoch) = self.channel.broker_epoch() else { return };
-        let shrinking = self.partitions.iter_mut().filter_map(|(id, partition)| {
-            partition.propose_shrink(turn.now.mono_ns, lag_max_ns, my_epoch).then_some(*id)
+        let asked = |call: &Call| match call {
+            Call::InSyncSet { id, .. } => Some(*id),
+            _ => None,
+        };
+        let asked: BTreeSet<_> = self.calls.values().filter_map(asked).collect();
+        let due = self.partitions.iter_mut().filter_map(|(id, partition)| {
+            partition.propose_shrink(turn.now.mono_ns, lag_max_ns, my_epoch);
+            (partition.proposal().is_some() && !asked.contains(id)).then_some(*id)
         });
-        for id in shrinking.collect::<Vec<_>>() {
+        for id in due.collect::<Vec<_>>() {
             self.ask_for_in_sync_set(id, turn);
         }
     }
@@ -326,18 +334,9 @@ impl Broker {
                 partition.withdraw_proposal();
                 self.touched.insert(id);
             }
-            // Whoever knows better will tell by the metadata log; the proposal stays until then.
-            (
-                Some(Some(
-                    ResponseError::InvalidUpdateVersion
-                    | ResponseError::FencedLeaderEpoch
-                    | ResponseError::UnknownTopicOrPartition
-                    | ResponseError::UnknownTopicId
-                    | ResponseError::NewLeaderElected,
-                )),
-                _,
-            ) => {}
-            _ => self.ask_for_in_sync_set(id, turn),
+            // It may or may not have been carried out: the proposal stays until the metadata log tells, or until the
+            // next check of the in-sync sets asks again.
+            _ => {}
         }
     }
 }

@@ -145,18 +145,17 @@ impl Broker {
 
     /// Reads what there is; complete if it is enough, or there is news that should not wait.
     fn read(&self, plan: &Plan, turn: &mut Turn<'_>) -> (FetchResponse, bool) {
-        let mut left = plan.max_bytes;
+        let mut size = 0;
         let mut news = false;
         let mut response = FetchResponse::default();
         for (key, id, parts) in &plan.topics {
             let mut partitions = Vec::with_capacity(parts.len());
             for part in parts {
-                let first =
-                    response.bytes() == 0 && partitions.iter().all(|p: &FetchedPartition| p.bytes() == 0);
+                let left = plan.max_bytes.saturating_sub(size);
                 let read = match id {
                     Some(topic) => {
                         let id = TopicPartitionId { topic: *topic, partition: part.partition };
-                        self.read_partition(id, part, plan.follower, left, first, turn)
+                        self.read_partition(id, part, plan.follower, left, size == 0, turn)
                     }
                     None if matches!(key, TopicKey::Id(_)) => {
                         FetchedPartition::error(part.partition, ResponseError::UnknownTopicId.code())
@@ -165,13 +164,13 @@ impl Broker {
                         FetchedPartition::error(part.partition, ResponseError::UnknownTopicOrPartition.code())
                     }
                 };
-                left = left.saturating_sub(read.bytes());
+                size += read.bytes();
                 news |= read.error != 0 || read.diverging.is_some();
                 partitions.push(read);
             }
             response.topics.push(FetchedTopic { topic: key.clone(), partitions });
         }
-        let complete = news || response.bytes() >= plan.min_bytes || plan.topics.is_empty();
+        let complete = news || size >= plan.min_bytes || plan.topics.is_empty();
         (response, complete)
     }
 

@@ -86,7 +86,7 @@ impl Broker {
         });
         if let Err(error) = done {
             partition.log.fence();
-            self.fail(&error, turn);
+            super::fail(&error, turn);
             return;
         }
         partition.advance_high_watermark();
@@ -102,7 +102,7 @@ impl Broker {
         }
         self.next_checkpoint_ns = turn.now.mono_ns + CHECKPOINT_INTERVAL_MS * NS_PER_MS;
         if let Err(error) = self.write_high_watermarks(turn.disk) {
-            self.fail(&error, turn);
+            super::fail(&error, turn);
         }
     }
 

@@ -34,7 +34,6 @@ use crate::node::connections::{Connections, ReplyTo};
 use crate::node::dialled::{Dialled, Purpose};
 use crate::node::{Effect, Event, NodeConfig, Now};
 use crate::replication::{Fetcher, Partition, Purgatory};
-use crate::wire;
 
 pub use invariants::Violation;
 pub(in crate::node) use requests::api_versions;
@@ -114,7 +113,7 @@ impl Broker {
                 self.channel.connected(turn.now, kind, &mut out);
                 self.carry_out(out, turn);
             }
-            Some(Purpose::Replication(leader)) => self.leader_connected(leader, turn),
+            Some(Purpose::Replication(leader)) => self.leader_connected(leader),
             None => turn.effects.push(Effect::Close { conn }),
         }
     }
@@ -208,12 +207,8 @@ impl Broker {
         self.channel.broker_epoch().is_some() && !self.channel.is_fenced()
     }
 
-    /// Answers a request. A response that cannot be encoded is a bug of ours: the connection is closed.
     fn respond(&mut self, to: ReplyTo, response: &ResponseKind, turn: &mut Turn<'_>) {
-        match wire::encode_response(to.asked, response) {
-            Ok(frame) => self.connections.reply(to, vec![frame], turn.effects),
-            Err(error) => panic!("cannot encode {:?} version {}: {error}", to.asked.api, to.asked.version),
-        }
+        self.connections.respond(to, response, turn.effects);
     }
 
     fn call(
@@ -228,10 +223,10 @@ impl Broker {
         self.calls.insert(id, call);
         self.carry_out(out, turn);
     }
+}
 
-    /// The disk has failed: nothing that this process says about its logs can be trusted any more. Kafka halts, too.
-    fn fail(&mut self, what: &dyn std::fmt::Display, turn: &mut Turn<'_>) {
-        tracing::error!(%what, "the log directory has failed");
-        turn.effects.push(Effect::Exit { clean: false, reason: format!("log directory failed: {what}") });
-    }
+/// The disk has failed: nothing that this process says about its logs can be trusted any more. Kafka halts, too.
+fn fail(what: &dyn std::fmt::Display, turn: &mut Turn<'_>) {
+    tracing::error!(%what, "the log directory has failed");
+    turn.effects.push(Effect::Exit { clean: false, reason: format!("log directory failed: {what}") });
 }

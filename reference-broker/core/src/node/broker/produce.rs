@@ -164,7 +164,7 @@ impl Broker {
             Ok(appended) => appended,
             Err(error) => {
                 if let AppendError::Disk(error) = &error {
-                    self.fail(error, turn);
+                    super::fail(error, turn);
                 } else {
                     tracing::debug!(topic = topic.as_str(), partition = index.0, %error, "batch refused");
                 }

@@ -54,7 +54,7 @@ impl Broker {
         }
     }
 
-    pub(super) fn leader_connected(&mut self, leader: NodeId, _turn: &mut Turn<'_>) {
+    pub(super) fn leader_connected(&mut self, leader: NodeId) {
         if let Some(fetcher) = self.fetchers.get_mut(&leader) {
             fetcher.state = FetcherState::Idle;
         }
@@ -215,7 +215,7 @@ impl Broker {
             match append(partition, records, turn) {
                 Ok(()) => grown = true,
                 Err(AppendError::Disk(error)) => {
-                    self.fail(&error, turn);
+                    super::fail(&error, turn);
                     return Err(error.to_string());
                 }
                 Err(error) => return Err(error.to_string()),

@@ -61,7 +61,7 @@ impl Broker {
     }
 
     fn forward(&mut self, timeout_ms: i32, request: ControllerRequest, reply: ReplyTo, turn: &mut Turn<'_>) {
-        let on_timeout = timed_out(&request);
+        let on_timeout = Box::new(timed_out(&request));
         self.call(request, timeout_ms.max(0) as u64, Call::Forwarded { reply, on_timeout }, turn);
     }
 
