@@ -1,1 +1,6 @@
+//! mqproof.
+mod clock;
+mod commands;
+mod faults;
+mod provision;
 fn main(){}

@@ -17,6 +17,8 @@ mod pair;
 mod server;
 pub mod settings;
 
+/// The core, so that whoever starts a node needs to name one crate only.
+pub use broker_core;
 pub use error::{ExitReason, ServerError};
 pub use logging::init_logging;
 pub use options::NodeOptions;

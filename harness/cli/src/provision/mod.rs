@@ -12,7 +12,7 @@ mod node_process;
 mod spawner;
 
 pub use broker_spec::BrokerSpec;
-pub use cluster::{Cluster, ProvisionError};
+pub use cluster::{Cluster, Hands, ProvisionError};
 pub use embedded::Embedded;
 pub use external::External;
 pub use node_process::Exit;
