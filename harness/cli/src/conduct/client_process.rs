@@ -1,5 +1,6 @@
 //! One client process: `mqproof client` with its specification on standard input.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct ClientProcess {
     pub counters: Counters,
     /// Whether it is connected.
     pub is_ready: bool,
+    /// The settings that it has in force.
+    pub settings: BTreeMap<String, String>,
     /// Whether it said that it has done all it had to and sealed its journal.
     pub is_done: bool,
     /// Its journal.
@@ -59,6 +62,7 @@ impl ClientProcess {
             spec,
             counters: Counters::default(),
             is_ready: false,
+            settings: BTreeMap::new(),
             is_done: false,
             journal,
             child,
@@ -70,7 +74,10 @@ impl ClientProcess {
     /// Takes in what it printed.
     pub fn note(&mut self, line: &ClientLine) {
         match line {
-            ClientLine::Ready(_) => self.is_ready = true,
+            ClientLine::Ready(ready) => {
+                self.is_ready = true;
+                self.settings.clone_from(&ready.settings);
+            }
             ClientLine::Counters(counters) => self.counters = counters.clone(),
             ClientLine::Done(done) => {
                 self.counters = done.clone();

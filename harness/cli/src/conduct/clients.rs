@@ -183,6 +183,20 @@ impl Clients {
         troubles
     }
 
+    /// The settings that clients said they have in force, by role.
+    pub fn settings(&self) -> std::collections::BTreeMap<String, String> {
+        let mut settings = std::collections::BTreeMap::new();
+        for process in self.processes.iter().filter(|process| !is_drain(&process.spec.job)) {
+            let role = match &process.spec.job {
+                ClientJob::Produce(plan) => &plan.role,
+                ClientJob::Consume(plan) => &plan.role,
+                ClientJob::Drain { .. } => continue,
+            };
+            settings.extend(process.settings.iter().map(|(name, value)| (format!("{role}: {name}"), value.clone())));
+        }
+        settings
+    }
+
     /// Counters over all processes.
     pub fn totals(&self) -> Counters {
         self.processes.iter().filter(|process| !is_drain(&process.spec.job)).fold(

@@ -54,6 +54,8 @@ pub trait Cluster {
     fn proxies(&self) -> Option<&ProxyNet>;
     /// The means to stop and start nodes; None for a cluster that is not ours.
     fn hands(&mut self) -> Option<&mut dyn Hands>;
+    /// Ends every process that was started for it.
+    fn shut_down(&mut self);
 }
 
 /// Hands on the nodes of a cluster.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mqproof_core::ids::NodeId;
@@ -27,7 +27,6 @@ pub struct Embedded {
     controllers: Vec<NodeId>,
     addresses: Loopback,
     proxies: ProxyNet,
-    data: PathBuf,
 }
 
 impl Embedded {
@@ -49,7 +48,7 @@ impl Embedded {
             let text = serde_json::to_string(&spec).expect("a specification is plain data");
             nodes.insert(*node, NodeProcess::new(*node, text, logs.join(format!("node-{node}.log"))));
         }
-        let mut cluster = Self { nodes, brokers, controllers, addresses, proxies, data };
+        let mut cluster = Self { nodes, brokers, controllers, addresses, proxies };
         // The controllers first, so that brokers find them at once.
         for node in cluster.controllers.clone().into_iter().chain(cluster.brokers.clone()) {
             cluster.start(node).map_err(io_error(format!("cannot start node {node}")))?;
@@ -77,21 +76,6 @@ impl Embedded {
 
     fn door(&self, node: NodeId) -> SocketAddr {
         if self.controllers.contains(&node) { self.addresses.internal(node) } else { self.addresses.client(node) }
-    }
-
-    /// Ends all processes; the data directories stay until [`Embedded::delete_data`].
-    pub fn shut_down(&mut self) {
-        for process in self.nodes.values() {
-            process.signal(Signal::KILL);
-        }
-        for process in self.nodes.values_mut() {
-            process.wait_exit(Duration::from_secs(5));
-        }
-    }
-
-    /// Deletes what the brokers stored.
-    pub fn delete_data(&self) -> io::Result<()> {
-        std::fs::remove_dir_all(&self.data)
     }
 }
 
@@ -125,6 +109,15 @@ impl Cluster for Embedded {
 
     fn hands(&mut self) -> Option<&mut dyn Hands> {
         Some(self)
+    }
+
+    fn shut_down(&mut self) {
+        for process in self.nodes.values() {
+            process.signal(Signal::KILL);
+        }
+        for process in self.nodes.values_mut() {
+            process.wait_exit(Duration::from_secs(5));
+        }
     }
 }
 

@@ -42,4 +42,6 @@ impl Cluster for External {
     fn hands(&mut self) -> Option<&mut dyn Hands> {
         None
     }
+
+    fn shut_down(&mut self) {}
 }
