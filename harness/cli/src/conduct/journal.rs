@@ -72,7 +72,7 @@ impl ConductorJournal {
 
     /// Seals it.
     pub fn seal(&mut self, reason: SealReason) {
-        if let Some(file) = self.file.take()
+        if let Some(mut file) = self.file.take()
             && let Err(error) = file.seal(reason)
         {
             self.trouble.get_or_insert(error.to_string());

@@ -5,6 +5,7 @@
 //! parent's id with the one it was given, which closes the gap before it did.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
@@ -13,7 +14,10 @@ use std::thread;
 type Request = (Command, Sender<io::Result<Child>>);
 
 /// Starts the command on the thread that lives as long as this process.
-pub fn spawn(command: Command) -> io::Result<Child> {
+///
+/// The child gets a process group of its own: Ctrl-C on the terminal is for us, and we tell our children.
+pub fn spawn(mut command: Command) -> io::Result<Child> {
+    command.process_group(0);
     static SPAWNER: OnceLock<Mutex<Sender<Request>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (requests, inbox) = channel::<Request>();
