@@ -15,3 +15,4 @@ pub mod property;
 pub mod scenario;
 pub mod verdict;
 pub mod workload;
+mod yaml;

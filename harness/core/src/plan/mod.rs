@@ -5,6 +5,10 @@
 //! Owns: every random choice of a run. Nothing random happens after it except in the system under test.
 //! Never: holds a list of all messages; they are a function of (seed, producer, number) in `workload`.
 
+mod draw;
+mod faults;
+mod render;
 mod types;
 
+pub use render::render;
 pub use types::*;

@@ -259,6 +259,9 @@ pub struct FaultPlan {
     pub trigger: Trigger,
     /// How long until it is undone; None: until the end of load.
     pub for_ms: Option<u64>,
+    /// Skipped where the harness has no hand on the nodes, instead of not running the scenario there.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// What is done.
