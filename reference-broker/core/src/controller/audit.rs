@@ -10,8 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::image::{ImageDelta, MetadataImage, PartitionImage, TopicPartitionId};
 use super::record::{MetadataRecord, PartitionState};
+use super::replay::each_record;
 use crate::ids::{LeaderEpoch, NodeId, Offset};
 
 /// A broken rule.
@@ -92,6 +95,21 @@ impl MetadataAudit {
         broken.into_iter().map(|what| MetadataViolation { offset, partition, what }).collect()
     }
 
+    /// Takes whole batches of the log, as stored. Records that were observed before are skipped.
+    pub fn observe_batches(&mut self, bytes: Bytes) -> Vec<MetadataViolation> {
+        let next_offset = self.next_offset();
+        let mut found = Vec::new();
+        let read = each_record(bytes, next_offset, |offset, record| {
+            found.extend(self.observe(offset, record));
+            Ok(())
+        });
+        if let Err(error) = read {
+            let offset = self.next_offset();
+            found.push(MetadataViolation { offset, partition: None, what: error.to_string() });
+        }
+        found
+    }
+
     /// Who is new in the in-sync set or at the top.
     fn joins(
         &self,
@@ -119,15 +137,6 @@ impl MetadataAudit {
             broken.push(format!("{} is elected from outside the in-sync set {old_isr:?}", after.leader));
         }
     }
-}
-
-/// All that is wrong with a log, from its first record on.
-pub fn audit<'a>(
-    unclean: bool,
-    records: impl IntoIterator<Item = (Offset, &'a MetadataRecord)>,
-) -> Vec<MetadataViolation> {
-    let mut audit = MetadataAudit::new(unclean);
-    records.into_iter().flat_map(|(offset, record)| audit.observe(offset, record)).collect()
 }
 
 fn shape(partition: &PartitionImage, broken: &mut Vec<String>) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::alter_partition::alter_partition;
 use super::api::{ControllerRequest, ControllerResponse};
+use super::audit::{MetadataAudit, MetadataViolation};
 use super::effect::{ControllerEffect, ReplyId};
 use super::election::Election;
 use super::image::{ImageDelta, MetadataImage};
@@ -129,6 +130,25 @@ impl Controller {
     /// The voters' view of the metadata log.
     pub fn quorum(&self) -> &Quorum {
         &self.quorum
+    }
+
+    /// Shows the audit what was committed since it last looked. An error means that it cannot be read.
+    pub fn audit(
+        &self,
+        audit: &mut MetadataAudit,
+        disk: &mut dyn Disk,
+    ) -> Result<Vec<MetadataViolation>, QuorumError> {
+        let mut found = Vec::new();
+        while audit.next_offset() < self.quorum.high_watermark() {
+            let before = audit.next_offset();
+            for bytes in self.quorum.read(before, replay::CHUNK_BYTES, disk)? {
+                found.extend(audit.observe_batches(bytes));
+            }
+            if audit.next_offset() == before {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn election(&self) -> Election {

@@ -37,7 +37,7 @@ mod topics;
 mod tests;
 
 pub use api::{ControllerRequest, ControllerResponse};
-pub use audit::{MetadataAudit, MetadataViolation, audit};
+pub use audit::{MetadataAudit, MetadataViolation};
 pub use controller::Controller;
 pub use effect::{ControllerEffect, ReplyId};
 pub use image::{

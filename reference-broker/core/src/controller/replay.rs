@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::image::{ApplyError, ImageDelta, MetadataImage};
 use super::record::{MetadataRecord, RecordError};
 use crate::disk::Disk;
+use crate::ids::Offset;
 use crate::node::BootError;
 use crate::quorum::Quorum;
 use crate::record::{BatchError, batches};
 
 /// How much of the log is read at a time.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// Why batches of the metadata log cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,12 +33,22 @@ pub(super) fn apply_batches(
     bytes: Bytes,
     delta: &mut ImageDelta,
 ) -> Result<(), ReplayError> {
+    let next_offset = image.next_offset();
+    each_record(bytes, next_offset, |offset, record| Ok(image.apply(offset, record, delta)?))
+}
+
+/// Reads the records of whole batches, from `next_offset` on.
+pub(super) fn each_record(
+    bytes: Bytes,
+    next_offset: Offset,
+    mut take: impl FnMut(Offset, &MetadataRecord) -> Result<(), ReplayError>,
+) -> Result<(), ReplayError> {
     for batch in batches(bytes) {
         for record in batch?.records().ok_or(RecordError::Bad("compression"))? {
             let record = record?;
-            if record.offset >= image.next_offset() {
+            if record.offset >= next_offset {
                 let value = record.value.ok_or(RecordError::Truncated)?;
-                image.apply(record.offset, &MetadataRecord::decode(&value)?, delta)?;
+                take(record.offset, &MetadataRecord::decode(&value)?)?;
             }
         }
     }

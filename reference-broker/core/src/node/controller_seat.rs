@@ -8,9 +8,12 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
-use crate::controller::{Controller, ControllerEffect, ControllerRequest, MetadataImage, ReplyId};
+use crate::controller::{
+    Controller, ControllerEffect, ControllerRequest, MetadataAudit, MetadataImage, MetadataViolation, ReplyId,
+};
 use crate::disk::Disk;
 use crate::ids::ConnId;
+use crate::quorum::QuorumError;
 use crate::wire::{self, Body, Door};
 
 use super::broker::{Turn, api_versions};
@@ -66,6 +69,14 @@ impl ControllerSeat {
 
     pub(super) fn image(&self) -> &MetadataImage {
         self.controller.image()
+    }
+
+    pub(super) fn audit(
+        &self,
+        audit: &mut MetadataAudit,
+        disk: &mut dyn Disk,
+    ) -> Result<Vec<MetadataViolation>, QuorumError> {
+        self.controller.audit(audit, disk)
     }
 
     fn request(&mut self, conn: ConnId, frame: Bytes, turn: &mut Turn<'_>) {

@@ -14,10 +14,11 @@ mod tests;
 
 use bytes::Bytes;
 
-use crate::controller::{MetadataImage, TopicPartitionId};
+use crate::controller::{MetadataAudit, MetadataImage, MetadataViolation, TopicPartitionId};
 use crate::disk::{Disk, DiskError};
 use crate::ids::Offset;
 use crate::log::LogError;
+use crate::quorum::QuorumError;
 
 use broker::{Broker, Turn};
 use controller_seat::ControllerSeat;
@@ -123,6 +124,18 @@ impl Node {
         match &self.seat {
             Seat::Broker(broker) => broker.read_committed(partition, from, max_bytes, disk),
             Seat::Controller(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Shows an audit what was committed in the metadata log since it last looked; only a controller has that log.
+    pub fn audit_metadata(
+        &self,
+        audit: &mut MetadataAudit,
+        disk: &mut dyn Disk,
+    ) -> Result<Vec<MetadataViolation>, QuorumError> {
+        match &self.seat {
+            Seat::Broker(_) => Ok(Vec::new()),
+            Seat::Controller(controller) => controller.audit(audit, disk),
         }
     }
 

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use crate::controller::brokers::{CLIENT_LISTENER, INTERNAL_LISTENER};
 use crate::controller::replay::apply_batches;
 use crate::controller::{
-    Controller, ControllerEffect, ControllerRequest, ControllerResponse, ImageDelta, MetadataImage,
-    MetadataRecord, PartitionState, ReplyId, TopicId, audit,
+    Controller, ControllerEffect, ControllerRequest, ControllerResponse, ImageDelta, MetadataAudit,
+    MetadataImage, MetadataRecord, PartitionState, ReplyId, TopicId,
 };
 use crate::disk::MemDisk;
 use crate::ids::{NodeId, Offset, PartitionId};
@@ -271,9 +271,9 @@ impl Fixture {
 
     /// All that is wrong with the log.
     pub(super) fn violations(&mut self) -> Vec<String> {
-        let records = self.records();
-        let unclean = self.config.unclean_leader_election;
-        let found = audit(unclean, records.iter().map(|(offset, record)| (*offset, record)));
+        let mut audit = MetadataAudit::new(self.config.unclean_leader_election);
+        let found = self.controller.audit(&mut audit, &mut self.disk).expect("the log is readable");
+        assert_eq!(audit.image(), self.controller.image());
         found.iter().map(ToString::to_string).collect()
     }
 }

@@ -1,7 +1,7 @@
 use super::fixture::{CONTROLLER, Fixture, state};
-use crate::controller::{Controller, ControllerResponse, MetadataRecord, audit};
+use crate::controller::{Controller, ControllerResponse, MetadataAudit, MetadataRecord};
 use crate::disk::{DiskError, MemDisk};
-use crate::ids::{LeaderEpoch, Offset};
+use crate::ids::LeaderEpoch;
 use crate::node::{BootError, Peer};
 
 fn busy() -> Fixture {
@@ -137,7 +137,7 @@ fn every_record_survives_its_encoding() {
 #[test]
 fn the_audit_sees_two_leaders_in_one_epoch_and_a_stranger_in_the_in_sync_set() {
     let mut it = busy();
-    let mut records = it.records();
+    let records = it.records();
     let topic = it.topic_id("t");
     let partition = crate::ids::PartitionId(1);
     let old = it.state("t", 1);
@@ -147,8 +147,11 @@ fn the_audit_sees_two_leaders_in_one_epoch_and_a_stranger_in_the_in_sync_set() {
         state: state(leader, isr, old.leader_epoch.0, partition_epoch),
     };
     let wrong = change(1, &[1, 3], old.partition_epoch);
-    records.push((Offset(records.len() as i64), wrong));
-    let found = audit(false, records.iter().map(|(offset, record)| (*offset, record)));
+    let mut audit = MetadataAudit::new(false);
+    for (offset, record) in &records {
+        assert_eq!(audit.observe(*offset, record), []);
+    }
+    let found = audit.observe(audit.next_offset(), &wrong);
     let found: Vec<&str> = found.iter().map(|violation| violation.what.as_str()).collect();
     let epoch = old.partition_epoch;
     let expected = [
