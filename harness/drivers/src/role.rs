@@ -124,16 +124,31 @@ pub trait GroupObserver: Send + Sync {
     fn committed(&self, commit: &CommitEnd);
 }
 
+/// Whether a message that was handed on is thereby settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Handled {
+    /// The next commit covers it.
+    Settled,
+    /// It does not, until [`Consumer::settle`] says so.
+    Open,
+}
+
 /// A member of a consumer group, on one topic. All observers are called on the thread that calls it.
 pub trait Consumer: Send {
     /// Waits until the cluster answers.
     fn connect(&self, timeout: Duration) -> Result<(), DriverError>;
     /// Joins the group.
     fn subscribe(&mut self) -> Result<(), DriverError>;
-    /// Waits for a message as long as this, then takes up to `max` that are there, and hands each on. Says how many.
-    fn poll(&mut self, max: usize, timeout: Duration, handle: &mut dyn FnMut(&Received<'_>)) -> usize;
-    /// How often partitions were assigned.
-    fn sessions(&self) -> u16;
+    /// Waits for a message as long as this, then takes up to `max` that are there, and hands each on. Returns early
+    /// after a rebalance, so that all messages of one call came before it. Says how many messages there were.
+    fn poll(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Received<'_>) -> Handled,
+    ) -> usize;
+    /// How often partitions were assigned or taken away.
+    fn rebalances(&self) -> u64;
     /// What is before `next` is settled; the next commit covers it.
     fn settle(&mut self, partition: u16, next: u64);
     /// Begins to commit what is settled, unless a commit is under way.
@@ -152,7 +167,7 @@ pub trait LogReader: Send {
     fn bounds(&self, partition: u16, timeout: Duration) -> Result<(u64, u64), DriverError>;
     /// Begins to read these partitions from their log start.
     fn assign(&mut self, partitions: &[u16]) -> Result<(), DriverError>;
-    /// As [`Consumer::poll`]; `at_end` is told the partitions in which all that can be read was read.
+    /// Waits for a message as long as this, then takes up to `max` that are there. Says how many there were. `at_end` is told the partitions in which all that can be read was read.
     fn poll(
         &mut self,
         max: usize,

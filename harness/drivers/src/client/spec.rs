@@ -127,6 +127,7 @@ impl ClientSpec {
             group,
             pid,
             boot_id,
+            topics: vec![topic.clone()],
             load_begins_ns: self.load_begins_ns,
             ..JournalMeta::default()
         }

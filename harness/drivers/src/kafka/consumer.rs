@@ -21,7 +21,7 @@ use super::outcome::{class, classify_commit};
 use super::producer::wait_for_leaders;
 use super::settings::{Connection, in_force};
 use crate::clock::monotonic_ns;
-use crate::role::{CommitEnd, Consumer, DriverError, GroupObserver, Received};
+use crate::role::{CommitEnd, Consumer, DriverError, GroupObserver, Handled, Received};
 
 /// A member of a group on one topic.
 pub struct KafkaConsumer {
@@ -42,6 +42,7 @@ struct Member {
     commit_began_ns: AtomicU64,
     commit_under_way: AtomicBool,
     sessions: AtomicU16,
+    rebalances: AtomicU64,
 }
 
 impl KafkaConsumer {
@@ -63,6 +64,7 @@ impl KafkaConsumer {
             commit_began_ns: AtomicU64::new(0),
             commit_under_way: AtomicBool::new(false),
             sessions: AtomicU16::new(0),
+            rebalances: AtomicU64::new(0),
         };
         let client = config.create_with_context(member).map_err(|why| error("consumer", why))?;
         Ok(Self { client, topic: plan.topic.clone(), settings })
@@ -78,30 +80,40 @@ impl Consumer for KafkaConsumer {
         self.client.subscribe(&[&self.topic]).map_err(|why| error("subscribe", why))
     }
 
-    fn poll(&mut self, max: usize, timeout: Duration, handle: &mut dyn FnMut(&Received<'_>)) -> usize {
+    fn poll(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        handle: &mut dyn FnMut(&Received<'_>) -> Handled,
+    ) -> usize {
         let mut wait = timeout;
         for count in 0..max {
-            match self.client.poll(wait) {
+            // None also after a rebalance or a commit's end was served.
+            let message = match self.client.poll(wait) {
                 None => return count,
-                Some(Ok(message)) => handle(&Received {
-                    partition: message.partition() as u16,
-                    offset: message.offset() as u64,
-                    key: message.key(),
-                    payload: message.payload().unwrap_or_default(),
-                }),
+                Some(Ok(message)) => message,
                 // A broker that is away is no news to a test of brokers that go away: the library reconnects.
                 Some(Err(why)) => {
                     self.client.context().log.line("poll", &why.to_string());
                     return count;
                 }
+            };
+            let received = Received {
+                partition: message.partition() as u16,
+                offset: message.offset() as u64,
+                key: message.key(),
+                payload: message.payload().unwrap_or_default(),
+            };
+            if handle(&received) == Handled::Settled {
+                self.client.context().settled().insert(received.partition, received.offset + 1);
             }
             wait = Duration::ZERO;
         }
         max
     }
 
-    fn sessions(&self) -> u16 {
-        self.client.context().sessions.load(Ordering::Relaxed)
+    fn rebalances(&self) -> u64 {
+        self.client.context().rebalances.load(Ordering::Relaxed)
     }
 
     fn settle(&mut self, partition: u16, next: u64) {
@@ -185,6 +197,7 @@ impl ClientContext for Member {
 
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, client: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.rebalances.fetch_add(1, Ordering::Relaxed);
         match rebalance {
             Rebalance::Assign(list) => {
                 self.settled().clear();
