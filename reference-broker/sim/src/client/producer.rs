@@ -28,6 +28,8 @@ mod code {
     pub(super) const NONE: i16 = 0;
     pub(super) const NOT_ENOUGH_REPLICAS: i16 = 19;
     pub(super) const OUT_OF_ORDER_SEQUENCE: i16 = 45;
+    /// Timed out, not enough replicas after the append, storage.
+    pub(super) const MAYBE_STORED: [i16; 3] = [7, 20, 56];
     pub(super) const DUPLICATE_SEQUENCE: i16 = 46;
     pub(super) const UNKNOWN_PRODUCER_ID: i16 = 59;
     /// Unknown topic or partition, leader not available, not leader, timed out, not enough replicas (before and
@@ -53,6 +55,8 @@ struct Batch {
     sequence: i32,
     state: State,
     timestamp: i64,
+    /// An earlier try may have been stored.
+    in_doubt: bool,
 }
 
 #[derive(Debug)]
@@ -127,6 +131,7 @@ impl Producer {
             sequence,
             state: State::Waiting { until_ns: 0 },
             timestamp: (turn.now_ns / MS) as i64,
+            in_doubt: false,
         });
         self.next_batch_ns = turn.now_ns + self.dice.between(0, self.knobs.pause * 2);
     }
@@ -189,7 +194,7 @@ impl Producer {
         match reply {
             Reply::Lost(Tag::Metadata) => self.metadata_done(turn),
             Reply::Lost(Tag::InitProducerId) => self.asking_identity = false,
-            Reply::Lost(Tag::Produce { partition, batch }) => self.again(partition, batch, turn),
+            Reply::Lost(Tag::Produce { partition, batch }) => self.again(partition, batch, true, turn),
             Reply::Answered(tag, response) => match (tag, *response) {
                 (Tag::Metadata, ResponseKind::Metadata(response)) => {
                     self.metadata.update(&response);
@@ -228,7 +233,7 @@ impl Producer {
         let answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
         let Some(answer) = answers.into_iter().find(|answer| answer.index == partition) else {
             turn.ledger.violation("protocol", format!("produce response without partition {partition}"));
-            return self.again(partition, number, turn);
+            return self.again(partition, number, true, turn);
         };
         self.last_error = answer.error_code;
         match answer.error_code {
@@ -238,7 +243,9 @@ impl Producer {
             code::OUT_OF_ORDER_SEQUENCE | code::UNKNOWN_PRODUCER_ID => {
                 self.out_of_order(partition, number, turn)
             }
-            error if code::RETRIABLE.contains(&error) => self.again(partition, number, turn),
+            error if code::RETRIABLE.contains(&error) => {
+                self.again(partition, number, code::MAYBE_STORED.contains(&error), turn);
+            }
             error => {
                 turn.ledger.violation(
                     "unexpected-error",
@@ -259,13 +266,15 @@ impl Producer {
         }
     }
 
-    /// Surely not stored.
+    /// Surely not stored by this try.
     fn rejected(&mut self, partition: i32, number: u64, turn: &mut ClientTurn<'_>) {
         let queue = &mut self.queues[partition as usize];
         if let Some(position) = queue.iter().position(|batch| batch.number == number)
             && let Some(batch) = queue.remove(position)
         {
-            turn.ledger.rejected(&batch.records);
+            if !batch.in_doubt {
+                turn.ledger.rejected(&batch.records);
+            }
         }
     }
 
@@ -281,17 +290,18 @@ impl Producer {
             turn.ledger.violation("sequence-gap", what);
             self.dead = true;
         }
-        self.again(partition, number, turn);
+        self.again(partition, number, false, turn);
     }
 
     /// Back to its place, to be sent again after a pause, perhaps to another leader.
-    fn again(&mut self, partition: i32, number: u64, turn: &mut ClientTurn<'_>) {
+    fn again(&mut self, partition: i32, number: u64, in_doubt: bool, turn: &mut ClientTurn<'_>) {
         let until_ns = turn.now_ns + self.dice.between(0, BACKOFF);
         self.stale_metadata = true;
         let mut batches = self.queues[partition as usize].iter_mut();
         if let Some(batch) = batches.find(|batch| batch.number == number) {
             turn.ledger.retried();
             batch.state = State::Waiting { until_ns };
+            batch.in_doubt |= in_doubt;
         }
     }
 

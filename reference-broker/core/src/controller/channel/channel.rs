@@ -40,6 +40,11 @@ pub struct ControllerChannel {
     /// No registration or heartbeat before this.
     next_beat_ns: u64,
     image: MetadataImage,
+    /// What the broker has not been told yet, while it catches up after its start: an old leadership of its own,
+    /// read again from the log, must not come to life.
+    untold: ImageDelta,
+    /// The image has reached this process's registration.
+    caught_up: bool,
     broker_epoch: Option<BrokerEpoch>,
     fenced: bool,
     /// Set while the broker wants to stop: when it stops without the controller's consent.
@@ -64,6 +69,8 @@ impl ControllerChannel {
             dial_at_ns: now.mono_ns,
             next_beat_ns: now.mono_ns,
             image: MetadataImage::default(),
+            untold: ImageDelta::default(),
+            caught_up: false,
             broker_epoch: None,
             fenced: true,
             stop_by_ns: None,
@@ -300,21 +307,30 @@ impl ControllerChannel {
         if partition.diverging_epoch.end_offset != -1 {
             tracing::warn!(offset = %self.image.next_offset(), "the metadata log is another one; starting again");
             self.image = MetadataImage::default();
+            self.caught_up = false;
             return out.push(ChannelEffect::ImageReset);
         }
-        let mut delta = ImageDelta::default();
         let bytes = partition.records.clone().unwrap_or_default();
-        let applied = apply_batches(&mut self.image, bytes, &mut delta);
-        if delta != ImageDelta::default() {
-            out.push(ChannelEffect::ImageChanged { delta });
-        }
+        let applied = apply_batches(&mut self.image, bytes, &mut self.untold);
+        self.tell(out);
         if let Err(error) = applied {
             tracing::error!(%error, "cannot follow the metadata log");
             return self.try_elsewhere(now, NodeId::NONE, out);
         }
         // A broker is unfenced by the first heartbeat after it has caught up with its registration.
-        if self.fenced && self.broker_epoch.is_some_and(|epoch| epoch.0 < self.image.next_offset().0) {
+        if self.fenced && self.knows_registration() {
             self.next_beat_ns = now.mono_ns;
+        }
+    }
+
+    fn knows_registration(&self) -> bool {
+        self.broker_epoch.is_some_and(|epoch| epoch.0 < self.image.next_offset().0)
+    }
+
+    fn tell(&mut self, out: &mut Vec<ChannelEffect>) {
+        self.caught_up |= self.knows_registration();
+        if self.caught_up && self.untold != ImageDelta::default() {
+            out.push(ChannelEffect::ImageChanged { delta: std::mem::take(&mut self.untold) });
         }
     }
 

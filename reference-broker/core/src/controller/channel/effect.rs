@@ -51,7 +51,7 @@ pub enum ChannelEffect {
         /// The controller's answer, or `None` if none came in time: it may or may not have been carried out.
         response: Option<Box<ControllerResponse>>,
     },
-    /// The image has changed.
+    /// The image has changed. Not before it has reached the registration of this process; then all at once.
     ImageChanged {
         /// What was touched.
         delta: ImageDelta,
