@@ -132,7 +132,7 @@ impl ControllerSeat {
                     }
                 }
                 ControllerEffect::Failed { reason } => {
-                    turn.effects.push(Effect::Exit { clean: false, reason })
+                    turn.effects.push(Effect::Exit { clean: false, reason });
                 }
             }
         }

@@ -9,6 +9,9 @@ mod frame;
 mod shape;
 mod versions;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use ancient::AncientProduce;
 pub use fetch_response::{FetchResponse, FetchedPartition, FetchedTopic, TopicKey};
 pub use frame::{

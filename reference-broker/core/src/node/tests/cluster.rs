@@ -183,7 +183,7 @@ impl Cluster {
                     self.running.get_mut(&node).expect("runs").syncs.push(token);
                 }
                 Effect::Sync { token, .. } => {
-                    self.events.push_back((node, Event::Synced { token, result: Ok(()) }))
+                    self.events.push_back((node, Event::Synced { token, result: Ok(()) }));
                 }
                 Effect::Exit { clean, reason } => {
                     self.exits.push((node, clean, reason));
@@ -256,9 +256,14 @@ impl Cluster {
         self.send_frame(client, frame);
     }
 
+    /// The next answer as it came.
+    pub(super) fn raw_answer(&mut self, client: Client) -> Option<Bytes> {
+        self.answers.get_mut(&client)?.pop_front()
+    }
+
     /// The next answer, if it is there.
     pub(super) fn answer(&mut self, client: Client, api: ApiKey, version: i16) -> Option<ResponseKind> {
-        let frame = self.answers.get_mut(&client)?.pop_front()?;
+        let frame = self.raw_answer(client)?;
         Some(wire::decode_response(Asked { api, version, correlation: 7 }, frame).expect("decodes"))
     }
 
@@ -307,7 +312,9 @@ impl Cluster {
         let disk = self.disks.get_mut(&node).expect("a disk");
         let read = process.node.read_committed(view.id, view.log_start, 1 << 30, disk).expect("reads");
         let mut bytes = BytesMut::new();
-        read.iter().for_each(|part| bytes.extend_from_slice(part));
+        for part in &read {
+            bytes.extend_from_slice(part);
+        }
         bytes.freeze()
     }
 }

@@ -7,3 +7,4 @@ mod groups;
 mod produce_fetch;
 mod replication;
 mod requests;
+mod versions;
