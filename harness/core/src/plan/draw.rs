@@ -12,6 +12,7 @@ use crate::property::Property;
 use crate::scenario::{
     self, Consumer, Document, Expect, FlushPolicy, MatrixPoint, PayloadSize, Producer, Scenario, Word,
 };
+use crate::workload;
 
 /// Version of the plan's format.
 const SCHEMA: u32 = 1;
@@ -48,7 +49,6 @@ impl Plan {
             durability: document.durability,
             faults: faults::expand(document, &mut random),
             consumers: consumers(document),
-            producers,
             expect: document
                 .expect
                 .iter()
@@ -56,11 +56,11 @@ impl Plan {
                 .collect(),
             load_ms,
             rto_window_ms: document.rto.window.ms(),
-            workload_digest: 0,
+            workload_digest: workload::digest(&producers),
             messages_expected: None,
             bytes_expected: None,
+            producers,
         };
-        plan.workload_digest = digest(&plan);
         plan.count();
         plan
     }
@@ -257,10 +257,4 @@ fn expectation(expect: Expect) -> Expectation {
             max: bounds.max.map(scenario::Quantity::value),
         },
     }
-}
-
-/// Until the workload generator is there: over what it is generated from.
-fn digest(plan: &Plan) -> u32 {
-    let text = serde_json::to_vec(&plan.producers).unwrap_or_default();
-    crc32c::crc32c(&text)
 }

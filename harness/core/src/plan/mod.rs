@@ -12,3 +12,6 @@ mod types;
 
 pub use render::render;
 pub use types::*;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! Owns: the language: keys, units, defaults, what may stand together; its JSON Schema and its reference page.
 //! Never: reads a file, draws anything at random, or knows a product.
 
+mod defects;
 mod expect;
 mod fault;
 mod matrix;
@@ -16,6 +17,7 @@ mod units;
 mod validate;
 
 pub use crate::yaml::{Diagnostic, Diagnostics};
+pub use defects::DefectCase;
 pub use expect::{Bounds, Expect, Quantity, Word};
 pub use fault::{After, Fault, LinkFault, NodeFault, PartitionRef, SlowFault, Target, Timing};
 pub use matrix::MatrixPoint;

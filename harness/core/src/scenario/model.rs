@@ -39,6 +39,7 @@ pub struct Document {
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// What is asserted, by property.
+    #[schemars(extend("propertyNames" = {"enum": Property::ALL.map(Property::name)}))]
     pub expect: BTreeMap<Property, Expect>,
     /// How recovery is measured.
     #[serde(default)]

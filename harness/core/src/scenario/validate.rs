@@ -3,7 +3,7 @@
 use super::expect::{Bounds, Expect, Quantity, Word};
 use super::fault::{Fault, PartitionRef, Target};
 use super::model::{Consumer, Document, Keys, PayloadSize, Producer, Topic};
-use super::units::Size;
+use super::units::{Duration, Size};
 use crate::claims::ClaimRegister;
 use crate::plan::Durability;
 use crate::property::Property;
@@ -246,21 +246,21 @@ impl Rules<'_> {
     }
 
     fn consumers(&mut self) {
-        let end = load_end_ms(self.document);
+        let end = Duration(load_end_ms(self.document));
         for (role, consumer) in &self.document.consumers {
             let path = |key| ["consumers", role.as_str(), key];
             self.known_topic(&path("topic"), &consumer.topic);
             self.positive(&path("members"), consumer.members.into());
-            if consumer.begin.ms() > end {
+            if consumer.begin > end {
                 let message =
-                    format!("the members start at {}, after the end of load at {end} ms", consumer.begin);
-                self.at(&path("begin"), message, format!("write at most `{end}ms`"));
+                    format!("the members start at {}, after the end of load at {end}", consumer.begin);
+                self.at(&path("begin"), message, format!("write at most `{end}`"));
             }
             self.crashes(role, consumer, end);
         }
     }
 
-    fn crashes(&mut self, role: &str, consumer: &Consumer, end: u64) {
+    fn crashes(&mut self, role: &str, consumer: &Consumer, end: Duration) {
         for (index, crash) in consumer.crashes.iter().enumerate() {
             let index = index.to_string();
             let path = |key| ["consumers", role, "crashes", index.as_str(), key];
@@ -272,9 +272,9 @@ impl Rules<'_> {
                     format!("members are 0 to {}", consumer.members.saturating_sub(1)),
                 );
             }
-            if crash.at.ms() >= end {
-                let message = format!("a crash at {}, but the load ends at {end} ms", crash.at);
-                self.at(&path("at"), message, format!("write less than `{end}ms`"));
+            if crash.at >= end {
+                let message = format!("a crash at {}, but the load ends at {end}", crash.at);
+                self.at(&path("at"), message, format!("write less than `{end}`"));
             }
         }
     }
@@ -297,13 +297,13 @@ impl Rules<'_> {
                 "write one of `at`, `every`, `after`",
             ),
         }
-        let end = load_end_ms(self.document);
+        let end = Duration(load_end_ms(self.document));
         for (key, time) in [("at", timing.at), ("every", timing.every)] {
             if let Some(time) = time
-                && time.ms() >= end
+                && time >= end
             {
-                let message = format!("`{word}` starts at {time}, but the load ends at {end} ms");
-                self.at(&path(key), message, format!("write less than `{end}ms`"));
+                let message = format!("`{word}` starts at {time}, but the load ends at {end}");
+                self.at(&path(key), message, format!("write less than `{end}`"));
             }
         }
         if let Some(every) = timing.every {

@@ -150,15 +150,16 @@ impl de::Error for Misfit {
             de::Unexpected::Bool(value) => format!("`{value}`"),
             other => other.to_string(),
         };
-        Self::custom(format!("expected {}, found {found}\nwrite {}", plain(expected), plain(expected)))
+        Self::custom(format!("{found} does not fit here\nwrite {}", plain(expected)))
     }
 
     fn invalid_value(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format!("{unexpected} is out of range\nwrite {}", plain(expected)))
+        let found = unexpected.to_string().replace("integer ", "");
+        Self::custom(format!("{found} is out of range\nwrite {}", plain(expected)))
     }
 
     fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
-        Self::custom(format!("{length} items are not what is expected\nwrite {}", plain(expected)))
+        Self::custom(format!("a list of {length} does not fit here\nwrite {}", plain(expected)))
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
@@ -183,6 +184,7 @@ fn plain(expected: &dyn de::Expected) -> String {
         "a string" => "text".to_owned(),
         "a boolean" => "`true` or `false`".to_owned(),
         "a sequence" => "a list".to_owned(),
+        "a tuple of size 2" => "a list of two, such as `[clients, all]`".to_owned(),
         _ if name.starts_with("struct ") => "a map".to_owned(),
         _ => name,
     }
@@ -195,6 +197,7 @@ fn noun(type_name: &str) -> &'static str {
         "Fault" => "fault",
         "Durability" => "durability class",
         "Target" => "target",
+        "Word" => "assertion",
         "Keys" => "key distribution",
         "PayloadSize" => "payload size distribution",
         "FlushPolicy" => "flush policy",
@@ -252,7 +255,7 @@ impl<'de> Deserializer<'de> for At<'_> {
             }
             _ if node.holed => return Err(Misfit::new(Complaint::Echo).at(node)),
             _ => {
-                let message = format!("expected a {}, found {}", noun(name), node.kind());
+                let message = format!("{} is no {}", node.kind(), noun(name));
                 let hint = format!("known are {}", list(known));
                 return Err(<Misfit as de::Error>::custom(format!("{message}\n{hint}")).at(node));
             }

@@ -21,7 +21,7 @@ pub(crate) fn read(source: usize, text: &str, out: &mut Diagnostics) -> Option<N
         Ok(raw) => Some(settle(source, raw, out)),
         Err(error) => {
             let place =
-                error.location().map_or(Place { source, ..Place::default() }, |at| place(source, &at));
+                error.location().map_or(Place { source, ..Place::default() }, |at| point(source, text, &at));
             out.push(place, message_of(&error), "not YAML from here on");
             None
         }
@@ -43,6 +43,16 @@ fn place(source: usize, location: &Location) -> Place {
     let span = location.span();
     let start = span.byte_offset().unwrap_or_default() as usize;
     Place { source, start, end: start + span.byte_len().unwrap_or_default() as usize }
+}
+
+/// The place of a syntax error, which has a line and a column but no bytes.
+fn point(source: usize, text: &str, location: &Location) -> Place {
+    let line = location.line().saturating_sub(1) as usize;
+    let before: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = &text[before.min(text.len())..];
+    let column = location.column().saturating_sub(1) as usize;
+    let start = before + rest.char_indices().nth(column).map_or(rest.trim_end().len(), |(at, _)| at);
+    Place { source, start, end: start + 1 }
 }
 
 /// The shape in which the library hands a document over.

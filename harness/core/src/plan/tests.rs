@@ -1,0 +1,123 @@
+//! Plans of the committed scenarios: the same bytes for the same input, and what their data say.
+
+use super::{FaultTarget, Plan, Role, Trigger, render};
+use crate::claims::ClaimRegister;
+use crate::scenario::Scenario;
+
+const CLAIMS: &str = include_str!("../../../../scenarios/claims.yaml");
+const SMOKE: &str = include_str!("../../../../scenarios/smoke/acked-survives-leader-kill.yaml");
+const DUPLICATES: &str = include_str!("../../../../scenarios/smoke/duplicates-and-idempotence.yaml");
+const BACKLOG: &str = include_str!("../../../../scenarios/smoke/backlog-drain.yaml");
+
+fn scenario(text: &str) -> Scenario {
+    let claims = ClaimRegister::parse("claims.yaml", CLAIMS).unwrap();
+    Scenario::parse("example.yaml", text, &claims).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn draw(text: &str, seed: u64) -> Plan {
+    let scenario = scenario(text);
+    Plan::draw(&scenario, &scenario.matrix_points()[0], seed)
+}
+
+/// A scenario whose only fault is the given one.
+fn with_fault(fault: &str) -> String {
+    let head = SMOKE.split("faults:").next().unwrap();
+    format!("{head}faults:\n  - {fault}\nexpect: {{acked_loss: never}}\n")
+}
+
+fn fault_times(plan: &Plan) -> Vec<u64> {
+    plan.faults
+        .iter()
+        .filter_map(|fault| match fault.trigger {
+            Trigger::AtMs(at) => Some(at),
+            Trigger::AfterAcked(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_plan_of_a_committed_scenario_does_not_change() {
+    insta::assert_json_snapshot!(draw(SMOKE, 7));
+}
+
+#[test]
+fn the_plan_reads_well() {
+    insta::assert_snapshot!(render(&draw(SMOKE, 7)));
+    insta::assert_snapshot!(render(&draw(DUPLICATES, 7)));
+    insta::assert_snapshot!(render(&draw(BACKLOG, 7)));
+}
+
+#[test]
+fn a_plan_survives_json() {
+    let plan = draw(DUPLICATES, 7);
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+}
+
+#[test]
+fn another_seed_is_another_workload() {
+    assert_ne!(draw(SMOKE, 1).workload_digest, draw(SMOKE, 2).workload_digest);
+    assert_eq!(draw(SMOKE, 1), draw(SMOKE, 1));
+}
+
+#[test]
+fn repetitions_are_spelt_out_until_the_end_of_load() {
+    let plan = draw(&with_fault("kill: {target: controller, every: 1500ms, for: 100ms}"), 1);
+    assert_eq!(fault_times(&plan), [1_500, 3_000]);
+    let plan = draw(&with_fault("kill: {target: controller, every: 500ms, repeat: 3, for: 100ms}"), 1);
+    assert_eq!(fault_times(&plan), [500, 1_000, 1_500]);
+}
+
+#[test]
+fn random_targets_are_drawn_from_the_seed_and_differ_between_seeds() {
+    let nodes = |seed| match &draw(&with_fault("kill: {target: {random: 2}, at: 1s, for: 1s}"), seed).faults
+        [0]
+    .target
+    {
+        FaultTarget::Nodes(Role::Nodes(nodes)) => nodes.iter().map(|node| node.0).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(nodes(3), nodes(3));
+    let drawn: std::collections::BTreeSet<_> = (0..32).map(nodes).collect();
+    assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [[1, 2], [1, 3], [2, 3]]);
+}
+
+#[test]
+fn a_bare_followers_means_those_of_the_other_side() {
+    let plan = draw(&with_fault("stall: {link: [followers, {leader-of: orders/1}], at: 1s}"), 1);
+    let side = |leader: bool| match leader {
+        true => Role::LeaderOf { topic: "orders".into(), partition: Some(1) },
+        false => Role::FollowersOf { topic: "orders".into(), partition: Some(1) },
+    };
+    assert_eq!(plan.faults[0].target, FaultTarget::Link(side(false), side(true)));
+}
+
+#[test]
+fn replicas_are_clamped_to_the_live_brokers_and_it_is_said() {
+    let mut plan = draw(BACKLOG, 1);
+    let bytes = plan.bytes_expected.unwrap();
+    let notes = plan.clamp_replicas(1);
+    assert_eq!(notes, ["topic `orders`: 1 of 3 replicas, min in-sync 1 of 2: the cluster has 1 live broker"]);
+    assert_eq!((plan.topology.topics["orders"].replicas, plan.topology.topics["orders"].min_in_sync), (1, 1));
+    assert!(plan.bytes_expected.unwrap() < bytes);
+    assert!(plan.clamp_replicas(1).is_empty());
+}
+
+#[test]
+fn optional_faults_and_client_crashes_need_no_hand_on_the_nodes() {
+    assert_eq!(draw(BACKLOG, 1).needs_hands(), None);
+    assert_eq!(draw(DUPLICATES, 1).needs_hands(), None);
+    assert_eq!(
+        draw(SMOKE, 1).needs_hands().unwrap(),
+        "kill, stall needs a hand on the nodes and their links"
+    );
+}
+
+#[test]
+fn a_total_is_shared_out_without_a_remainder_lost() {
+    let text = SMOKE.replace("for: 4s", "total: 4001");
+    let plan = draw(&text, 1);
+    let totals: Vec<_> = plan.producers.iter().map(|producer| producer.total.unwrap()).collect();
+    assert_eq!(totals, [2_001, 2_000]);
+    assert_eq!(plan.messages_expected, Some(4_001));
+}

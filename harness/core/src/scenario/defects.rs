@@ -1,0 +1,51 @@
+//! The table of planted bugs: which scenario shows each, and as what.
+
+use serde::Deserialize;
+
+use crate::property::Property;
+use crate::yaml::{self, Diagnostics};
+
+/// One planted bug of the reference broker, and how it shows.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefectCase {
+    /// The bug's name, as given to `--defect`.
+    pub defect: String,
+    /// The scenario beside the table that shows it, without `.yaml`.
+    pub scenario: String,
+    /// What must be violated when the bug is planted.
+    pub trips: Vec<Property>,
+    /// What may be violated with it, because it follows from the same damage.
+    pub may_trip: Vec<Property>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    schema: u32,
+    defects: Vec<DefectCase>,
+}
+
+impl DefectCase {
+    /// Reads the table, `scenarios/defects/defects.yaml`, strictly.
+    pub fn parse_table(file_name: &str, text: &str) -> Result<Vec<Self>, Diagnostics> {
+        let mut out = Diagnostics::new(file_name, text);
+        let Some(root) = yaml::read(0, text, &mut out) else { return Err(out) };
+        let Some(table) = yaml::decode::<Table>(&root, |_| None, &mut out) else { return Err(out.sorted()) };
+        if table.schema != 1 {
+            let message = format!("unknown schema version {}", table.schema);
+            out.push(root.place_of(&["schema"]), message, "this build reads version 1");
+        }
+        for (index, case) in table.defects.iter().enumerate() {
+            if case.trips.is_empty() {
+                let place = root.place_of(&["defects", &index.to_string(), "trips"]);
+                out.push(
+                    place,
+                    format!("`{}` trips nothing", case.defect),
+                    "name the property that must catch it",
+                );
+            }
+        }
+        if out.is_empty() { Ok(table.defects) } else { Err(out.sorted()) }
+    }
+}
