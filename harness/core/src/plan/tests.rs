@@ -85,11 +85,9 @@ fn random_targets_are_drawn_from_the_seed_and_differ_between_seeds() {
 #[test]
 fn a_bare_followers_means_those_of_the_other_side() {
     let plan = draw(&with_fault("stall: {link: [followers, {leader-of: orders/1}], at: 1s}"), 1);
-    let side = |leader: bool| match leader {
-        true => Role::LeaderOf { topic: "orders".into(), partition: Some(1) },
-        false => Role::FollowersOf { topic: "orders".into(), partition: Some(1) },
-    };
-    assert_eq!(plan.faults[0].target, FaultTarget::Link(side(false), side(true)));
+    let (topic, partition) = ("orders".to_owned(), Some(1));
+    let followers = Role::FollowersOf { topic: topic.clone(), partition };
+    assert_eq!(plan.faults[0].target, FaultTarget::Link(followers, Role::LeaderOf { topic, partition }));
 }
 
 #[test]

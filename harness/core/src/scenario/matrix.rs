@@ -29,7 +29,8 @@ pub(super) fn points(document: &Document, root: &Node, out: &mut Diagnostics) ->
         validate::point(document, root, &[], out);
         return vec![MatrixPoint { values: BTreeMap::new(), document: document.clone() }];
     }
-    if !axes.iter().fold(true, |sound, axis| check_axis(axis, root, out) && sound) {
+    let unsound = axes.iter().filter(|axis| !check_axis(axis, root, out)).count();
+    if unsound > 0 {
         return Vec::new();
     }
     let mut points = Vec::new();

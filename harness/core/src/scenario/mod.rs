@@ -26,7 +26,7 @@ pub use model::{
     Topic, UniformKeys, ZipfKeys,
 };
 pub use parse::Scenario;
-pub use reference::json_schema;
+pub use reference::{json_schema, reference_page};
 pub use units::{Duration, Rate, Size, UnitError};
 pub(crate) use validate::{load_end_ms, producer_end_ms};
 

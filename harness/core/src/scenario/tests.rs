@@ -227,12 +227,28 @@ fn the_table_of_defects_names_scenarios_that_judge_what_must_trip() {
     }
 }
 
-#[test]
-fn the_committed_schema_is_current() {
-    let path = format!("{ROOT}/scenarios/scenario.schema.json");
+/// Compares a generated file with its committed copy, which `MQPROOF_UPDATE=1` writes anew.
+fn assert_current(path: &str, generated: &str) {
+    let path = format!("{ROOT}/{path}");
+    if std::env::var_os("MQPROOF_UPDATE").is_some() {
+        #[expect(clippy::disallowed_methods, reason = "a test that renews what is committed")]
+        std::fs::write(&path, generated).unwrap();
+    }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
-        committed == super::json_schema(),
-        "write the output of `mqproof schema` to scenarios/scenario.schema.json"
+        committed == generated,
+        "`MQPROOF_UPDATE=1 cargo test -p mqproof-core current` writes {path} anew"
     );
+}
+
+#[test]
+fn the_committed_schema_is_current() {
+    assert_current("scenarios/scenario.schema.json", &super::json_schema());
+}
+
+#[test]
+fn the_committed_reference_page_is_current() {
+    let example =
+        std::fs::read_to_string(format!("{ROOT}/scenarios/smoke/acked-survives-leader-kill.yaml")).unwrap();
+    assert_current("docs/scenarios.md", &super::reference_page(&example));
 }

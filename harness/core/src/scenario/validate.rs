@@ -32,10 +32,7 @@ pub(super) fn whole(document: &Document, root: &Node, claims: &ClaimRegister, ou
     for (index, id) in document.decides.iter().enumerate() {
         if claims.get(id).is_none() {
             let known: Vec<&str> = claims.iter().map(|claim| claim.id.as_str()).collect();
-            let hint = match known.is_empty() {
-                true => "the register of claims is empty".to_owned(),
-                false => format!("{} (claims.yaml holds all)", yaml::hint(id, &known)),
-            };
+            let hint = format!("{} (claims.yaml holds all)", yaml::hint(id, &known));
             out.push(root.place_of(&["decides", &index.to_string()]), format!("unknown claim `{id}`"), hint);
         }
     }
@@ -175,7 +172,7 @@ impl Rules<'_> {
         match (producer.lasts, producer.total) {
             (None, None) => self.at(&["producers", role], "no end", "write `for: 4s` or `total: 10000`"),
             (Some(lasts), _) if lasts.ms() == 0 => {
-                self.at(&path("for"), "`for` is zero", "write a duration such as `4s`")
+                self.at(&path("for"), "`for` is zero", "write a duration such as `4s`");
             }
             (_, Some(total)) => self.positive(&path("total"), total),
             _ => {}
@@ -471,7 +468,7 @@ impl Rules<'_> {
         }
         match (bounds.min.map(Quantity::value), bounds.max.map(Quantity::value)) {
             (None, None) => {
-                self.at(&["expect", property.name()], "bounds without a bound", "write `min` or `max`")
+                self.at(&["expect", property.name()], "bounds without a bound", "write `min` or `max`");
             }
             (Some(min), Some(max)) if min > max => self.at(&path("min"), "`min` exceeds `max`", "swap them"),
             _ => {}
