@@ -65,19 +65,13 @@ impl Partition {
         settings: PartitionSettings,
         checkpoint: Offset,
     ) -> Self {
-        let state = PartitionState {
-            isr: Vec::new(),
-            leader: NodeId::NONE,
-            leader_epoch: LeaderEpoch::NONE,
-            partition_epoch: -1,
-        };
         let mut partition = Self {
             id,
             topic,
             me,
             log,
             replicas: Vec::new(),
-            state,
+            state: no_state(),
             settings,
             high_watermark: checkpoint,
             overtaken: None,
@@ -184,6 +178,12 @@ impl Partition {
         self.advance_high_watermark();
     }
 
+    /// What the controllers said so far is void: the replica has no role until they speak again.
+    pub fn forget_role(&mut self) {
+        self.leading = None;
+        self.state = no_state();
+    }
+
     /// Topic settings have changed, or were read for the first time.
     pub fn set_settings(&mut self, settings: PartitionSettings) {
         self.settings = settings;
@@ -242,10 +242,10 @@ impl Partition {
         }
     }
 
-    /// A high watermark that was raised beyond what the in-sync set has, and how far that was. A member may fall back
+    /// A high watermark that was raised beyond what the in-sync set had, and how far that was; once. A member may fall back
     /// later without harm: when its process restarts and has lost what was not flushed.
-    pub fn overtaken(&self) -> Option<(Offset, Option<Offset>)> {
-        self.overtaken
+    pub fn take_overtaken(&mut self) -> Option<(Offset, Option<Offset>)> {
+        self.overtaken.take()
     }
 
     /// The lowest end in the maximal in-sync set; `None` while a member has not been heard.
@@ -323,6 +323,16 @@ impl Partition {
     }
 }
 
+/// Before the controller's first word.
+fn no_state() -> PartitionState {
+    PartitionState {
+        isr: Vec::new(),
+        leader: NodeId::NONE,
+        leader_epoch: LeaderEpoch::NONE,
+        partition_epoch: -1,
+    }
+}
+
 /// −1 leaves the check of the registration to the controller: for members that were not heard in this epoch.
 fn with_epochs(
     isr: &[NodeId],
@@ -337,3 +347,6 @@ fn with_epochs(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

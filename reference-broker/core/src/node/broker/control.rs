@@ -55,7 +55,7 @@ impl Broker {
                     }
                 }
                 ChannelEffect::ImageChanged { delta } => self.image_changed(&delta, turn),
-                ChannelEffect::ImageReset => tracing::warn!("the controllers' log has been replaced"),
+                ChannelEffect::ImageReset => self.image_reset(turn),
                 ChannelEffect::Fenced { fenced } => tracing::info!(fenced, "told by the controller"),
                 ChannelEffect::MayStop => self.stop("orderly stop", turn),
             }
@@ -85,6 +85,23 @@ impl Broker {
                 };
                 self.in_sync_set_answered(id, (leader_epoch, partition_epoch), response.as_ref(), turn);
             }
+        }
+    }
+
+    /// The controllers' log is another one: no role that the old one gave holds any more. The logs stay.
+    fn image_reset(&mut self, turn: &mut Turn<'_>) {
+        tracing::warn!("the controllers' log has been replaced");
+        let partitions: Vec<_> =
+            self.partitions.iter().map(|(id, p)| (*id, p.topic() == OFFSETS_TOPIC)).collect();
+        for (id, of_groups) in partitions {
+            self.unfollow(id);
+            if of_groups {
+                self.offsets_partition_lost(id, turn);
+            }
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                partition.forget_role();
+            }
+            self.touched.insert(id);
         }
     }
 

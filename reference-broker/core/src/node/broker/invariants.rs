@@ -37,12 +37,13 @@ impl Broker {
     /// The rules that are broken now, and those that were broken since the last call.
     pub(crate) fn invariants(&mut self) -> Vec<Violation> {
         let mut violations = std::mem::take(&mut self.violations);
-        violations.extend(self.partitions.values().flat_map(check));
+        violations.extend(self.partitions.values_mut().flat_map(check));
         violations
     }
 }
 
-fn check(partition: &Partition) -> Vec<Violation> {
+fn check(partition: &mut Partition) -> Vec<Violation> {
+    let overtaken = partition.take_overtaken();
     let log = &partition.log;
     let (start, end, flushed) = (log.log_start_offset(), log.log_end_offset(), log.flushed_end_offset());
     let high_watermark = partition.high_watermark();
@@ -57,6 +58,7 @@ fn check(partition: &Partition) -> Vec<Violation> {
         start <= high_watermark && high_watermark <= end,
         format!("{start} {high_watermark} {end}"),
     );
+    rule("high watermark <= end of every in-sync replica", overtaken.is_none(), format!("{overtaken:?}"));
     rule("flushed <= end", flushed <= end, format!("{flushed} {end}"));
     rule(
         "epoch of the log <= leader epoch",
@@ -67,11 +69,6 @@ fn check(partition: &Partition) -> Vec<Violation> {
         rule("high watermark <= flushed", high_watermark <= flushed, format!("{high_watermark} {flushed}"));
     }
     if partition.is_leader() {
-        rule(
-            "high watermark <= end of every in-sync replica",
-            partition.overtaken().is_none(),
-            format!("{:?}", partition.overtaken()),
-        );
         rule(
             "isr within replicas",
             partition.state().isr.iter().all(|node| partition.replicas().contains(node)),

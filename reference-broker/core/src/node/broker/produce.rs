@@ -43,12 +43,14 @@ enum Whom {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     id: TopicPartitionId,
-    /// Where it stands in the response.
-    topic: usize,
-    partition: usize,
+    /// Where it stands in the response: which topic, which partition of it.
+    place: (usize, usize),
     /// The end that has to be reached, exclusive.
     end: Offset,
     leader_epoch: LeaderEpoch,
+    /// What the client asked for.
+    asked: Acks,
+    /// What is waited for: the same, but for a planted bug.
     acks: Acks,
 }
 
@@ -106,9 +108,7 @@ impl Broker {
                 match outcome {
                     Outcome::Done(done) => partitions.push(done),
                     Outcome::Stored(done, wait) => {
-                        let place =
-                            Waiting { topic: response.responses.len(), partition: partitions.len(), ..wait };
-                        waiting.push(place);
+                        waiting.push(Waiting { place: (response.responses.len(), partitions.len()), ..wait });
                         partitions.push(done);
                     }
                 }
@@ -173,8 +173,7 @@ impl Broker {
         };
         partition.advance_high_watermark();
         let defects = partition.settings().defects;
-        let acks =
-            if defects.has(Defect::AckBeforeReplicate) && acks == Acks::All { Acks::Leader } else { acks };
+        let hasty = defects.has(Defect::AckBeforeReplicate) && acks == Acks::All;
         let done = PartitionProduceResponse::default()
             .with_index(index.0)
             .with_base_offset(appended.first_offset.0)
@@ -185,8 +184,15 @@ impl Broker {
         if defects.has(Defect::AppendRejected) && self.produced.is_multiple_of(REJECT_EVERY) {
             return refused(index, ResponseError::TopicAuthorizationFailed.code());
         }
-        let end = appended.last_offset.next();
-        Outcome::Stored(done, Waiting { id, topic: 0, partition: 0, end, leader_epoch: epoch, acks })
+        let wait = Waiting {
+            id,
+            place: (0, 0),
+            end: appended.last_offset.next(),
+            leader_epoch: epoch,
+            asked: acks,
+            acks: if hasty { Acks::Leader } else { acks },
+        };
+        Outcome::Stored(done, wait)
     }
 
     /// Appends records of the group coordinator, as `acks=all`.
@@ -206,7 +212,10 @@ impl Broker {
                 let appended = partition.log.append_as_leader(batch, epoch, turn.now.wall_ms, turn.disk);
                 partition.advance_high_watermark();
                 appended.map(|appended| (appended.last_offset.next(), epoch)).map_err(|error| {
-                    tracing::warn!(%error, "group records refused");
+                    match error {
+                        AppendError::Disk(error) => super::fail(&error, turn),
+                        error => tracing::warn!(%error, "group records refused"),
+                    }
                     ResponseError::KafkaStorageError
                 })
             }
@@ -214,7 +223,8 @@ impl Broker {
         match result {
             Ok((end, leader_epoch)) => {
                 self.appended(id, turn);
-                let wait = Waiting { id, topic: 0, partition: 0, end, leader_epoch, acks: Acks::Committed };
+                let acks = Acks::Committed;
+                let wait = Waiting { id, place: (0, 0), end, leader_epoch, asked: acks, acks };
                 let operation =
                     DelayedProduce { to: Whom::Group(token), waiting: vec![wait], failed: Vec::new() };
                 // The coordinator answers its clients in time by itself.
@@ -279,8 +289,9 @@ impl Broker {
         match operation.to {
             Whom::Client { reply, mut response } => {
                 for (wait, error) in operation.failed {
-                    let partition = &mut response.responses[wait.topic].partition_responses[wait.partition];
-                    *partition = failed(wait.id.partition, error.code());
+                    let (topic, partition) = wait.place;
+                    response.responses[topic].partition_responses[partition] =
+                        failed(wait.id.partition, error.code());
                 }
                 self.respond(reply, &ResponseKind::Produce(*response), turn);
             }
@@ -302,7 +313,7 @@ impl DelayedProduce {
             let partition = partitions.get(&wait.id);
             match wait.verdict(partition) {
                 None => return true,
-                Some(Ok(())) if wait.acks == Acks::All => {
+                Some(Ok(())) if wait.asked == Acks::All => {
                     violations.extend(partition.and_then(|partition| Violation::of_ack(partition, wait.end)));
                 }
                 Some(Ok(())) => {}

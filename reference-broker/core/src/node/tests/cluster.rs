@@ -43,6 +43,8 @@ pub(super) struct Cluster {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Flushes end only when told so.
     pub(super) hold_syncs: bool,
+    /// The rules that were broken; only with planted bugs.
+    pub(super) broken: BTreeSet<&'static str>,
 }
 
 impl Cluster {
@@ -61,6 +63,7 @@ impl Cluster {
             exits: Vec::new(),
             cut: BTreeSet::new(),
             hold_syncs: false,
+            broken: BTreeSet::new(),
         };
         let endpoint = |node: NodeId| Endpoint { host: format!("n{node}"), port: 9092 };
         for node in std::iter::once(CONTROLLER).chain((1..=brokers).map(NodeId)) {
@@ -169,6 +172,7 @@ impl Cluster {
                 broken.is_empty() || !self.configs[&node].defects.iter().eq([]),
                 "node {node}: {broken:?}"
             );
+            self.broken.extend(broken.iter().map(|violation| violation.rule));
             self.carry_out(node, effects);
         }
     }
