@@ -100,15 +100,14 @@ impl Plan {
 
     /// Fills in what can be said beforehand of messages and bytes.
     fn count(&mut self) {
+        let sum = |total: Option<u64>, more: Option<u64>| Some(total?.saturating_add(more?));
         self.messages_expected =
-            self.producers.iter().map(ProducerPlan::messages_expected).sum::<Option<u64>>();
-        self.bytes_expected = self
-            .producers
-            .iter()
-            .map(|producer| {
-                producer.messages_expected().map(|messages| messages * self.bytes_per_message(producer))
-            })
-            .sum::<Option<u64>>();
+            self.producers.iter().map(ProducerPlan::messages_expected).fold(Some(0), sum);
+        let bytes = self.producers.iter().map(|producer| {
+            let messages = producer.messages_expected()?;
+            Some(messages.saturating_mul(self.bytes_per_message(producer)))
+        });
+        self.bytes_expected = bytes.fold(Some(0), sum);
     }
 
     /// Bytes that one message leaves behind: history, and log × replicas.

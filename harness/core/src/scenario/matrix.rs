@@ -16,6 +16,9 @@ pub struct MatrixPoint {
     pub document: Document,
 }
 
+/// Each point is a cell that starts a cluster of its own.
+const MOST_POINTS: usize = 1_000;
+
 /// One value of one path.
 struct Choice<'a> {
     axis: &'a Entry,
@@ -31,6 +34,16 @@ pub(super) fn points(document: &Document, root: &Node, out: &mut Diagnostics) ->
     }
     let unsound = axes.iter().filter(|axis| !check_axis(axis, root, out)).count();
     if unsound > 0 {
+        return Vec::new();
+    }
+    let count = axes.iter().fold(1_usize, |count, axis| count.saturating_mul(list(axis).len()));
+    if count > MOST_POINTS {
+        let message = format!("the matrix has {count} points");
+        out.push(
+            axes[0].key_place,
+            message,
+            format!("leave values out until at most {MOST_POINTS} are left"),
+        );
         return Vec::new();
     }
     let mut points = Vec::new();

@@ -1,5 +1,7 @@
 //! The language as its users meet it: valid files, and every kind of mistake with the message it gets.
 
+use proptest::prelude::*;
+
 use super::{DefectCase, Expect, Scenario, Word};
 use crate::claims::ClaimRegister;
 use crate::plan::{Durability, Plan};
@@ -179,6 +181,50 @@ fn anchors_and_merge_keys_are_plain_yaml() {
     );
     let scenario = parse(&text, &[]).unwrap();
     assert_eq!(scenario.matrix_points()[0].document.consumers["b"].members, 3);
+}
+
+proptest! {
+    /// Whatever a slip of the finger makes of a file: a scenario whose plan can be drawn and shown, or errors that can.
+    #[test]
+    fn a_spoilt_file_is_read_or_refused_and_never_panics(
+        at in 0..VALID.len(),
+        cut in 0..30_usize,
+        put in prop_oneof![
+            "[a-z0-9:,{}\\[\\]# \n\"'&*!|>%@-]{0,8}",
+            prop::sample::select(vec![
+                "18446744073709551615", "-1", "0", "1e400", "4294967295", "99999999999999s", "~", "{}", "[]", "é", "\t",
+                "all", "clients", "minority", "every: 1ms, ", "quorum-disk", "true", "null",
+            ]).prop_map(str::to_owned),
+        ],
+    ) {
+        let end = (at + cut).min(VALID.len());
+        let text = format!("{}{put}{}", &VALID[..at], &VALID[end..]);
+        match Scenario::parse("example.yaml", &text, &register()) {
+            Ok(scenario) => {
+                for point in scenario.matrix_points() {
+                    prop_assert!(!crate::plan::render(&Plan::draw(&scenario, point, 1)).is_empty());
+                }
+            }
+            Err(errors) => {
+                prop_assert!(!errors.items().is_empty());
+                prop_assert!(errors.items().iter().all(|error| !error.message.is_empty() && error.line > 0));
+                prop_assert!(!errors.render(false).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_beyond_all_reason_are_refused() {
+    for (from, to) in [
+        ("brokers: 3", "brokers: 4000000000"),
+        ("count: 100", "count: 4000000000"),
+        ("members: 2", "members: 4000000000"),
+        ("rate: 2000/s", "rate: 99999999999/s"),
+        ("for: 4s", "for: 999999999m"),
+    ] {
+        assert!(parse(&VALID.replacen(from, to, 1), &[]).is_err(), "{to}");
+    }
 }
 
 #[test]

@@ -100,6 +100,9 @@ pub struct Size(pub u64);
 impl Duration {
     const UNITS: &str = "a duration such as `1500ms`, `4s` or `2m`";
 
+    /// A year: so that sums of times and their nanoseconds fit.
+    pub const LONGEST: Self = Self(365 * 24 * 3_600_000);
+
     /// In milliseconds.
     pub fn ms(self) -> u64 {
         self.0
@@ -116,7 +119,11 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let factors = [("ms", 1.0), ("s", 1_000.0), ("m", 60_000.0)];
-        whole(text, Self::UNITS, scale(text, Self::UNITS, &factors)?).map(Self)
+        let ms = whole(text, Self::UNITS, scale(text, Self::UNITS, &factors)?)?;
+        if ms > Self::LONGEST.0 {
+            return Err(UnitError::OutOfRange { text: text.to_owned(), units: Self::UNITS });
+        }
+        Ok(Self(ms))
     }
 }
 

@@ -12,6 +12,14 @@ use crate::yaml::{self, Diagnostics, Node, Place};
 /// The identity header of a message takes so many bytes.
 pub(super) const SMALLEST_PAYLOAD: u64 = 64;
 
+/// What one machine cannot mean in earnest, and what keeps a slip of the finger from filling its memory.
+const MOST_NODES: u32 = 1_000;
+const MOST_CLIENTS: u32 = 10_000;
+const MOST_PARTITIONS: u32 = 100_000;
+const MOST_KEYS: u32 = 10_000_000;
+const FASTEST_PER_S: f64 = 1e9;
+const MOST_REPETITIONS: u64 = 10_000;
+
 /// How long a producer with a `total` and no `for` may take before it is stopped.
 const CLOSED_LOOP_LIMIT_MS: u64 = 60_000;
 
@@ -62,7 +70,10 @@ pub(crate) fn load_end_ms(document: &Document) -> u64 {
 pub(crate) fn producer_end_ms(producer: &Producer) -> u64 {
     let lasts = match (producer.lasts, producer.total, producer.rate) {
         (Some(lasts), ..) => lasts.ms(),
-        (None, Some(total), Some(rate)) => (total as f64 * 1_000.0 / rate.0).ceil() as u64,
+        (None, Some(total), Some(rate)) => {
+            let due_ms = (total as f64 * 1_000.0 / rate.0).ceil() as u64;
+            due_ms.min(Duration::LONGEST.ms())
+        }
         _ => CLOSED_LOOP_LIMIT_MS,
     };
     producer.start.ms() + lasts
@@ -88,10 +99,19 @@ impl Rules<'_> {
         }
     }
 
+    /// Reports a number that is zero or beyond all reason.
+    fn within(&mut self, path: &[&str], value: u32, most: u32) {
+        self.positive(path, value.into());
+        if value > most {
+            let key = path.last().copied().unwrap_or_default();
+            self.at(path, format!("`{key}` is {value}"), format!("write at most {most}"));
+        }
+    }
+
     fn topology(&mut self) {
         let cluster = &self.document.topology;
-        self.positive(&["topology", "brokers"], cluster.brokers.into());
-        self.positive(&["topology", "controllers"], cluster.controllers.into());
+        self.within(&["topology", "brokers"], cluster.brokers, MOST_NODES);
+        self.within(&["topology", "controllers"], cluster.controllers, MOST_NODES);
         if cluster.topics.is_empty() {
             self.at(
                 &["topology", "topics"],
@@ -107,7 +127,7 @@ impl Rules<'_> {
     fn topic(&mut self, name: &str, topic: &Topic) {
         let brokers = self.document.topology.brokers;
         let path = |key| ["topology", "topics", name, key];
-        self.positive(&path("partitions"), topic.partitions.into());
+        self.within(&path("partitions"), topic.partitions, MOST_PARTITIONS);
         self.positive(&path("replicas"), topic.replicas.into());
         self.positive(&path("min_in_sync"), topic.min_in_sync.into());
         if topic.replicas > brokers {
@@ -140,7 +160,7 @@ impl Rules<'_> {
         for (role, producer) in &self.document.producers {
             let path = |key| ["producers", role.as_str(), key];
             self.known_topic(&path("topic"), &producer.topic);
-            self.positive(&path("count"), producer.count.into());
+            self.within(&path("count"), producer.count, MOST_CLIENTS);
             self.pace(role, producer);
             self.keys(role, producer);
             self.payload(role, producer.payload);
@@ -166,6 +186,13 @@ impl Rules<'_> {
             (Some(rate), None) if rate.0 <= 0.0 => {
                 self.at(&path("rate"), "`rate` is zero", "write a rate such as `2000/s`");
             }
+            (Some(rate), None) if rate.0 > FASTEST_PER_S => {
+                self.at(
+                    &path("rate"),
+                    format!("`rate` is {rate}"),
+                    format!("write at most {FASTEST_PER_S}/s"),
+                );
+            }
             (None, Some(outstanding)) => self.positive(&path("outstanding"), outstanding.into()),
             (Some(_), None) => {}
         }
@@ -186,7 +213,7 @@ impl Rules<'_> {
             Keys::Zipf(keys) => ("zipf", keys.count, keys.exponent),
         };
         let path = |key| ["producers", role, "keys", kind, key];
-        self.positive(&path("count"), count.into());
+        self.within(&path("count"), count, MOST_KEYS);
         if count > 0 && count < producer.count {
             let message = format!("{count} keys for {} instances", producer.count);
             self.at(&path("count"), message, "each instance owns keys of its own: write at least as many");
@@ -247,7 +274,7 @@ impl Rules<'_> {
         for (role, consumer) in &self.document.consumers {
             let path = |key| ["consumers", role.as_str(), key];
             self.known_topic(&path("topic"), &consumer.topic);
-            self.positive(&path("members"), consumer.members.into());
+            self.within(&path("members"), consumer.members, MOST_CLIENTS);
             if consumer.begin > end {
                 let message =
                     format!("the members start at {}, after the end of load at {end}", consumer.begin);
@@ -305,6 +332,14 @@ impl Rules<'_> {
         }
         if let Some(every) = timing.every {
             self.positive(&path("every"), every.ms());
+            let times = end.ms() / every.ms().max(1);
+            if times.min(timing.repeat.map_or(u64::MAX, u64::from)) > MOST_REPETITIONS {
+                self.at(
+                    &path("every"),
+                    format!("`{word}` would start {times} times"),
+                    "write a longer interval",
+                );
+            }
         }
         if let Some(lasts) = timing.lasts {
             self.positive(&path("for"), lasts.ms());
@@ -355,7 +390,7 @@ impl Rules<'_> {
 
     fn target(&mut self, path: &[&str], target: &Target, other: Option<&Target>) {
         let brokers = self.document.topology.brokers;
-        let nodes = brokers + self.document.topology.controllers;
+        let nodes = brokers.saturating_add(self.document.topology.controllers);
         match target {
             Target::LeaderOf(partition) => self.partition(path, "leader-of", partition, false),
             Target::FollowersOf(partition) => self.partition(path, "followers-of", partition, true),
