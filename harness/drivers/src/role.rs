@@ -108,7 +108,7 @@ pub struct CommitEnd {
     pub partition: u16,
     /// The next offset to read, or [`NO_OFFSET`](mqproof_core::history::Event::NO_OFFSET).
     pub next: u64,
-    /// When it began, CLOCK_MONOTONIC; 0 if the library began it by itself.
+    /// When it began, CLOCK_MONOTONIC; 0 if the library began it by its own timer.
     pub began_ns: u64,
     /// How.
     pub outcome: Outcome,
@@ -151,7 +151,7 @@ pub trait Consumer: Send {
     fn rebalances(&self) -> u64;
     /// What is before `next` is settled; the next commit covers it.
     fn settle(&mut self, partition: u16, next: u64);
-    /// Begins to commit what is settled, unless a commit is under way.
+    /// Has the library commit what is settled, soon.
     fn commit(&mut self);
     /// Commits what is settled and waits for the end.
     fn commit_and_wait(&mut self) -> Outcome;

@@ -16,7 +16,7 @@ pub enum EventKind {
     /// A message was handed over. t: return of the network poll; a: offset; b: partition | hand-over delay in
     /// 16 µs << 16; flags: [`Delivery`]; c: batch (poll) number, wrapping. `MessageId::NONE` if it cannot be identified.
     Deliver = 3,
-    /// An offset commit ended. msg: when it began, ns; a: next offset to read; b: partition; flags: [`Outcome`]; c: error class.
+    /// An offset commit ended. msg: when it began, ns (= t if the library began it by its own timer); a: next offset to read; b: partition; flags: [`Outcome`]; c: error class.
     Commit = 4,
     /// A change of assignment. a: the offset it starts at, or NO_OFFSET; b: partition; flags: [`MemberChange`];
     /// c: session epoch, counting assignments of this process.

@@ -1,7 +1,7 @@
 //! A group member on librdkafka.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,9 +38,6 @@ struct Member {
     settle: Settle,
     /// Settled and not yet handed to a commit, as the next offset to read.
     settled: Mutex<BTreeMap<u16, u64>>,
-    /// When the commit that is under way began.
-    commit_began_ns: AtomicU64,
-    commit_under_way: AtomicBool,
     sessions: AtomicU16,
     rebalances: AtomicU64,
 }
@@ -61,8 +58,6 @@ impl KafkaConsumer {
             topic: plan.topic.clone(),
             settle: plan.settle,
             settled: Mutex::default(),
-            commit_began_ns: AtomicU64::new(0),
-            commit_under_way: AtomicBool::new(false),
             sessions: AtomicU16::new(0),
             rebalances: AtomicU64::new(0),
         };
@@ -121,24 +116,15 @@ impl Consumer for KafkaConsumer {
     }
 
     fn commit(&mut self) {
-        let member = self.client.context();
-        if member.commit_under_way.load(Ordering::Relaxed) {
-            return;
-        }
-        let settled = std::mem::take(&mut *member.settled());
+        // librdkafka posts the end of a commit that it began by its own timer, but not of an asynchronous one that
+        // was asked for through the event interface. So the timer commits, and is told here how far.
+        let settled = std::mem::take(&mut *self.client.context().settled());
         if settled.is_empty() {
             return;
         }
-        member.commit_began_ns.store(monotonic_ns(), Ordering::Relaxed);
-        member.commit_under_way.store(true, Ordering::Relaxed);
-        if let Err(why) = self.client.commit(&list(&self.topic, &settled), CommitMode::Async) {
-            member.commit_under_way.store(false, Ordering::Relaxed);
-            member.log.line("commit", &why.to_string());
-            // Nothing was sent: it stays settled for the next commit.
-            let mut now = member.settled();
-            settled.into_iter().for_each(|(partition, next)| {
-                now.entry(partition).or_insert(next);
-            });
+        if let Err(why) = self.client.store_offsets(&list(&self.topic, &settled)) {
+            // A partition that was taken away meanwhile: its new owner starts at the last commit.
+            self.client.context().log.line("store offsets", &why.to_string());
         }
     }
 
@@ -218,8 +204,6 @@ impl ConsumerContext for Member {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let ours = self.commit_under_way.swap(false, Ordering::Relaxed);
-        let began_ns = if ours { self.commit_began_ns.load(Ordering::Relaxed) } else { 0 };
         let code = code_of(&result);
         if code == RDKafkaErrorCode::NoOffset as i32 {
             return;
@@ -233,7 +217,7 @@ impl ConsumerContext for Member {
             self.observer.committed(&CommitEnd {
                 partition: element.partition() as u16,
                 next: u64::try_from(next).unwrap_or(Event::NO_OFFSET),
-                began_ns,
+                began_ns: 0,
                 outcome: classify_commit(code),
                 class: class(code),
             });

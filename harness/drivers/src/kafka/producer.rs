@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqproof_core::history::Event;
+use mqproof_core::history::{Event, Outcome};
 use mqproof_core::ids::MessageId;
 use mqproof_core::plan::{Durability, ProducerPlan};
 use rdkafka::client::ClientContext;
@@ -130,9 +130,16 @@ impl ProducerContext for Reports {
             level,
             class: class(code),
             partition: u16::try_from(message.partition()).unwrap_or(NO_PARTITION),
-            // Below zero: acks=0, or success after a duplicate sequence, where nobody told the offset.
-            offset: u64::try_from(message.offset()).unwrap_or(Event::NO_OFFSET),
+            offset: acked_offset(outcome, message.offset()),
         });
+    }
+}
+
+/// Below zero: acks=0, or success after a duplicate sequence, where nobody told the offset.
+fn acked_offset(outcome: Outcome, offset: i64) -> u64 {
+    match outcome {
+        Outcome::Ok => u64::try_from(offset).unwrap_or(Event::NO_OFFSET),
+        _ => Event::NO_OFFSET,
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Connection {
 }
 
 /// Settings that are shown with each result.
-const SHOWN: [&str; 21] = [
+const SHOWN: [&str; 22] = [
     "acks",
     "enable.idempotence",
     "max.in.flight.requests.per.connection",
@@ -31,6 +31,7 @@ const SHOWN: [&str; 21] = [
     "queue.buffering.max.kbytes",
     "partitioner",
     "enable.auto.commit",
+    "enable.auto.offset.store",
     "auto.commit.interval.ms",
     "auto.offset.reset",
     "session.timeout.ms",
@@ -71,7 +72,13 @@ impl Connection {
     }
 
     pub(super) fn consumer(&self, plan: &ConsumerPlan) -> ClientConfig {
-        let auto = plan.settle == Settle::Auto;
+        // `auto`: the library commits what it handed out. `after`: it commits, more often, what it was told is done.
+        // `before`: each commit is an explicit call.
+        let (auto_commit, auto_store, interval_ms) = match plan.settle {
+            Settle::Before => (false, false, "1000"),
+            Settle::After => (true, false, "100"),
+            Settle::Auto => (true, true, "1000"),
+        };
         let start = match plan.start {
             Start::Earliest => "earliest",
             Start::Latest => "latest",
@@ -80,9 +87,9 @@ impl Connection {
         config
             .set("group.id", &plan.group)
             .set("auto.offset.reset", start)
-            .set("enable.auto.commit", auto.to_string())
-            .set("enable.auto.offset.store", auto.to_string())
-            .set("auto.commit.interval.ms", "1000")
+            .set("enable.auto.commit", auto_commit.to_string())
+            .set("enable.auto.offset.store", auto_store.to_string())
+            .set("auto.commit.interval.ms", interval_ms)
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "500");
         self.finish(config)
