@@ -279,7 +279,7 @@ fn a_killed_member_leaves_a_journal_from_which_its_successor_goes_on() {
     produce(&bootstrap, dir.path(), producer_plan(1_000));
     let plan = ConsumerPlan { processing_ns: 1_000_000, ..consumer_plan(Settle::After) };
     let mut settings = BTreeMap::new();
-    settings.insert("session.timeout.ms".to_owned(), "1000".to_owned());
+    settings.insert("session.timeout.ms".to_owned(), "4000".to_owned());
     settings.insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
     let first = ClientSpec { settings, ..spec(&bootstrap, dir.path(), ClientJob::Consume(plan)) };
     let mut killed = Client::start(&first);
