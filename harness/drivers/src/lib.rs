@@ -11,4 +11,8 @@ pub mod clock;
 pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod library_log;
+mod registry;
 pub mod role;
+
+pub use registry::driver;

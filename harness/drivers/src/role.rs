@@ -4,10 +4,12 @@
 //! sometimes on a thread of their own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqproof_core::history::{Level, MemberChange, Outcome};
 use mqproof_core::ids::MessageId;
+use mqproof_core::plan::{ConsumerPlan, Durability, ProducerPlan};
 
 /// A client could not be made or connected.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -177,4 +179,25 @@ pub trait LogReader: Send {
     ) -> usize;
     /// The settings in force that matter for a verdict.
     fn settings(&self) -> BTreeMap<String, String>;
+}
+
+/// Makes clients of one cluster; none of them is connected yet.
+pub trait Driver {
+    /// A producer for the plan's topic, whose acknowledgements mean what the class asks for.
+    fn producer(
+        &self,
+        plan: &ProducerPlan,
+        durability: Durability,
+        observer: Arc<dyn SendObserver>,
+    ) -> Result<Box<dyn Producer>, DriverError>;
+    /// A group member that has not joined.
+    fn consumer(
+        &self,
+        plan: &ConsumerPlan,
+        observer: Arc<dyn GroupObserver>,
+    ) -> Result<Box<dyn Consumer>, DriverError>;
+    /// A reader of whole logs; `number` tells readers apart in the cluster's own logs.
+    fn log_reader(&self, topic: &str, number: u16) -> Result<Box<dyn LogReader>, DriverError>;
+    /// The client library and its version.
+    fn library(&self) -> String;
 }

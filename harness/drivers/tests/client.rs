@@ -1,5 +1,6 @@
 //! Client processes against librdkafka's own mock cluster: what they say, what they record, how they end.
 #![cfg(feature = "kafka")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +18,7 @@ use mqproof_drivers::journal::{open_history, seal_dead};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-const RUN: u64 = 0xC0FFEE;
+const RUN: u64 = 0x00C0_FFEE;
 const PARTITIONS: u32 = 3;
 
 /// Not a test of its own: the process that the others start.

@@ -18,8 +18,9 @@ use super::spec::{ClientJob, ClientLine, ClientSpec, Counters, PartitionEnd, Rea
 use super::talk;
 use crate::clock::{boot_id, monotonic_ns, sleep_until};
 use crate::journal::JournalFile;
-use crate::kafka::{self, Connection, KafkaConsumer, KafkaLogReader, KafkaProducer, LibraryLog};
-use crate::role::{Consumer, DriverError, LogReader, Producer};
+use crate::library_log::LibraryLog;
+use crate::registry::driver;
+use crate::role::{Driver, DriverError};
 
 /// How long a client tries to reach the cluster.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -88,38 +89,29 @@ fn dies_with(parent: u32) -> bool {
 struct Client<'a> {
     spec: &'a ClientSpec,
     session: Arc<Session>,
-    connection: Connection,
-    log: LibraryLog,
+    driver: Box<dyn Driver>,
 }
 
 impl<'a> Client<'a> {
     fn new(spec: &'a ClientSpec) -> Result<Self, String> {
-        if spec.driver != "kafka" {
-            return Err(format!("unknown driver `{}` (hint: known is `kafka`)", spec.driver));
-        }
         let log_path = spec.log_path();
         let log = LibraryLog::to_file(&log_path).map_err(|why| format!("`{}`: {why}", log_path.display()))?;
+        let driver =
+            driver(&spec.driver, &spec.bootstrap, &spec.settings, &log).map_err(|why| why.to_string())?;
         let meta = spec.journal_meta(getpid().as_raw_nonzero().get() as u32, boot_id());
         let journal = JournalFile::create(&spec.history_dir, &meta).map_err(|why| why.to_string())?;
-        let connection = Connection { bootstrap: spec.bootstrap.clone(), settings: spec.settings.clone() };
-        Ok(Self { spec, session: Arc::new(Session::new(journal)), connection, log })
+        Ok(Self { spec, session: Arc::new(Session::new(journal)), driver })
     }
 
     fn produce(&self, plan: &ProducerPlan) -> Result<(), DriverError> {
         let completions = Arc::new(Completions::new(Arc::clone(&self.session)));
-        let producer = KafkaProducer::new(
-            &self.connection,
-            plan,
-            self.spec.durability,
-            Arc::clone(&completions) as _,
-            self.log.clone(),
-        )?;
+        let producer = self.driver.producer(plan, self.spec.durability, Arc::clone(&completions) as _)?;
         producer.connect(CONNECT)?;
-        ready(producer.settings());
+        self.ready(producer.settings());
         let sender = Sender {
             session: &self.session,
             completions: &completions,
-            producer: &producer,
+            producer: &*producer,
             plan,
             load_begins_ns: self.spec.load_begins_ns,
         };
@@ -131,15 +123,15 @@ impl<'a> Client<'a> {
 
     fn consume(&self, plan: &ConsumerPlan) -> Result<(), DriverError> {
         let membership = Arc::new(Membership(Arc::clone(&self.session)));
-        let consumer = KafkaConsumer::new(&self.connection, plan, membership, self.log.clone())?;
+        let consumer = self.driver.consumer(plan, membership)?;
         consumer.connect(CONNECT)?;
         let settings = consumer.settings();
-        let reader = Reader::new(&self.session, plan, Box::new(consumer), self.spec.run_id);
+        let reader = Reader::new(&self.session, plan, consumer, self.spec.run_id);
         let from_ns = self.spec.load_begins_ns + plan.from_ns;
         if plan.from_ns == 0 {
-            reader.run(|| ready(settings));
+            reader.run(|| self.ready(settings));
         } else {
-            ready(settings);
+            self.ready(settings);
             while monotonic_ns() < from_ns && !self.session.should_stop() {
                 sleep_until(from_ns.min(monotonic_ns() + 20_000_000));
             }
@@ -149,20 +141,14 @@ impl<'a> Client<'a> {
     }
 
     fn drain(&self, topic: &str, ends: &[PartitionEnd], timeout: Duration) -> Result<(), DriverError> {
-        let reader = KafkaLogReader::new(&self.connection, topic, self.spec.number, self.log.clone())?;
-        ready(reader.settings());
-        let drain = Drain {
-            session: &self.session,
-            reader: Box::new(reader),
-            run_id: self.spec.run_id,
-            ends,
-            timeout,
-        };
+        let reader = self.driver.log_reader(topic, self.spec.number)?;
+        self.ready(reader.settings());
+        let drain = Drain { session: &self.session, reader, run_id: self.spec.run_id, ends, timeout };
         drain.run();
         Ok(())
     }
-}
 
-fn ready(settings: BTreeMap<String, String>) {
-    talk::say(&ClientLine::Ready(Ready { library: kafka::library(), settings }));
+    fn ready(&self, settings: BTreeMap<String, String>) {
+        talk::say(&ClientLine::Ready(Ready { library: self.driver.library(), settings }));
+    }
 }

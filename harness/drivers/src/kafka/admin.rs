@@ -15,9 +15,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::context::LibraryLog;
 use super::settings::Connection;
 use crate::admin::{Admin, AdminError, BrokerInfo, ClusterInfo, NewTopic, PartitionInfo};
+use crate::library_log::LibraryLog;
 
 /// An admin client, and one idle consumer per group whose offsets were asked for.
 pub struct KafkaAdmin {
@@ -205,6 +205,7 @@ fn all_done(
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over the library's error, which ends here")]
 fn failed(what: &str, why: impl ToString) -> AdminError {
     AdminError { what: what.to_owned(), why: why.to_string() }
 }

@@ -15,16 +15,16 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::context::LibraryLog;
 use super::error;
 use super::outcome::{class, classify_commit};
 use super::producer::wait_for_leaders;
 use super::settings::{Connection, in_force};
 use crate::clock::monotonic_ns;
+use crate::library_log::LibraryLog;
 use crate::role::{CommitEnd, Consumer, DriverError, GroupObserver, Handled, Received};
 
 /// A member of a group on one topic.
-pub struct KafkaConsumer {
+pub(super) struct KafkaConsumer {
     client: BaseConsumer<Member>,
     topic: String,
     settings: BTreeMap<String, String>,
@@ -44,7 +44,7 @@ struct Member {
 
 impl KafkaConsumer {
     /// A member that has not joined yet.
-    pub fn new(
+    pub(super) fn new(
         connection: &Connection,
         plan: &ConsumerPlan,
         observer: Arc<dyn GroupObserver>,

@@ -8,13 +8,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::context::LibraryLog;
 use super::error;
 use super::settings::{Connection, in_force};
+use crate::library_log::LibraryLog;
 use crate::role::{DriverError, LogReader, Received};
 
 /// A fresh client that reads a topic from its beginning, uncommitted records included.
-pub struct KafkaLogReader {
+pub(super) struct KafkaLogReader {
     client: BaseConsumer<LibraryLog>,
     topic: String,
     settings: BTreeMap<String, String>,
@@ -22,7 +22,7 @@ pub struct KafkaLogReader {
 
 impl KafkaLogReader {
     /// A reader that reads nothing yet; `number` tells readers apart in the broker's logs.
-    pub fn new(
+    pub(super) fn new(
         connection: &Connection,
         topic: &str,
         number: u16,

@@ -1,11 +1,12 @@
 //! Apache Kafka's protocol, through librdkafka: the only door to Kafka and to the reference broker.
 //!
 //! In:  plans and questions. Out: producers, consumers, log readers and an admin behind the roles.
-//! Owns: which setting of librdkafka a plan implies, and which of its results means what ([`classify`]).
+//! Owns: which setting of librdkafka a plan implies, and which of its results means what (`outcome`).
 
 mod admin;
 mod consumer;
 mod context;
+mod driver;
 mod log_reader;
 mod outcome;
 mod producer;
@@ -13,13 +14,10 @@ mod settings;
 mod status;
 
 pub use admin::KafkaAdmin;
-pub use consumer::KafkaConsumer;
-pub use context::LibraryLog;
-pub use log_reader::KafkaLogReader;
-pub use outcome::{Persistence, classify, classify_commit};
-pub use producer::KafkaProducer;
+pub use driver::KafkaDriver;
 pub use settings::Connection;
 
+pub use crate::library_log::LibraryLog;
 use crate::role::DriverError;
 
 /// The client library and its version.
@@ -28,6 +26,7 @@ pub fn library() -> String {
     format!("librdkafka {version}")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over the library's error, which ends here")]
 fn error(what: impl Into<String>, why: impl ToString) -> DriverError {
     DriverError { what: what.into(), why: why.to_string() }
 }

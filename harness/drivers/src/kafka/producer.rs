@@ -16,14 +16,14 @@ use rdkafka::producer::{
 };
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::context::LibraryLog;
 use super::outcome::{class, classify};
 use super::settings::{Connection, in_force};
 use super::{error, status};
+use crate::library_log::LibraryLog;
 use crate::role::{Completion, DriverError, NO_PARTITION, Outgoing, Producer, SendError, SendObserver};
 
 /// Sends to one topic; delivery reports go to an observer.
-pub struct KafkaProducer {
+pub(super) struct KafkaProducer {
     client: BaseProducer<Reports>,
     topic: String,
     settings: BTreeMap<String, String>,
@@ -38,7 +38,7 @@ struct Reports {
 
 impl KafkaProducer {
     /// A producer that is not yet connected.
-    pub fn new(
+    pub(super) fn new(
         connection: &Connection,
         plan: &ProducerPlan,
         durability: Durability,

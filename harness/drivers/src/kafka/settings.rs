@@ -18,7 +18,7 @@ pub struct Connection {
 }
 
 /// Settings that are shown with each result.
-const SHOWN: [&str; 22] = [
+const SHOWN: [&str; 24] = [
     "acks",
     "enable.idempotence",
     "max.in.flight.requests.per.connection",
@@ -38,7 +38,9 @@ const SHOWN: [&str; 22] = [
     "heartbeat.interval.ms",
     "isolation.level",
     "fetch.wait.max.ms",
+    "queued.min.messages",
     "queued.max.messages.kbytes",
+    "fetch.queue.backoff.ms",
     "partition.assignment.strategy",
     "check.crcs",
 ];
@@ -125,7 +127,9 @@ impl Connection {
             .set("check.crcs", "true")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "100")
+            // Bounds on memory. Once over them the library looks again only after the back-off, by default a second.
             .set("queued.min.messages", "50000")
+            .set("fetch.queue.backoff.ms", "5")
             .set("queued.max.messages.kbytes", "32768")
             .set("fetch.message.max.bytes", "1048576");
         config

@@ -1,0 +1,53 @@
+//! The roles, made for one cluster.
+
+use std::sync::Arc;
+
+use mqproof_core::plan::{ConsumerPlan, Durability, ProducerPlan};
+
+use super::consumer::KafkaConsumer;
+use super::log_reader::KafkaLogReader;
+use super::producer::KafkaProducer;
+use super::settings::Connection;
+use crate::library_log::LibraryLog;
+use crate::role::{Consumer, Driver, DriverError, GroupObserver, LogReader, Producer, SendObserver};
+
+/// Makes clients of a Kafka-wire cluster.
+#[derive(Clone, Debug)]
+pub struct KafkaDriver {
+    connection: Connection,
+    log: LibraryLog,
+}
+
+impl KafkaDriver {
+    /// Nothing is connected yet.
+    pub fn new(connection: Connection, log: LibraryLog) -> Self {
+        Self { connection, log }
+    }
+}
+
+impl Driver for KafkaDriver {
+    fn producer(
+        &self,
+        plan: &ProducerPlan,
+        durability: Durability,
+        observer: Arc<dyn SendObserver>,
+    ) -> Result<Box<dyn Producer>, DriverError> {
+        Ok(Box::new(KafkaProducer::new(&self.connection, plan, durability, observer, self.log.clone())?))
+    }
+
+    fn consumer(
+        &self,
+        plan: &ConsumerPlan,
+        observer: Arc<dyn GroupObserver>,
+    ) -> Result<Box<dyn Consumer>, DriverError> {
+        Ok(Box::new(KafkaConsumer::new(&self.connection, plan, observer, self.log.clone())?))
+    }
+
+    fn log_reader(&self, topic: &str, number: u16) -> Result<Box<dyn LogReader>, DriverError> {
+        Ok(Box::new(KafkaLogReader::new(&self.connection, topic, number, self.log.clone())?))
+    }
+
+    fn library(&self) -> String {
+        super::library()
+    }
+}
