@@ -7,6 +7,7 @@ mod exit;
 mod judge;
 mod judged;
 mod report;
+mod schema;
 mod timeline;
 mod word;
 
@@ -14,5 +15,6 @@ pub use exit::{ExitStatus, exit_status};
 pub use judge::judge;
 pub use judged::{Judged, RunFacts};
 pub use report::*;
+pub use schema::verdict_schema;
 pub use timeline::{FaultBand, LeaderSpan, Outage, Slot, Timeline};
 pub use word::VerdictWord;

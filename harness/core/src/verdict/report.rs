@@ -11,7 +11,7 @@ use super::word::VerdictWord;
 pub const VERDICT_SCHEMA: &str = "mqproof.verdict/1";
 
 /// One run: all cells.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunReport {
     /// [`VERDICT_SCHEMA`].
     pub schema: String,
@@ -22,7 +22,7 @@ pub struct RunReport {
 }
 
 /// The run as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunInfo {
     /// Its id, also the name of its directory.
     pub id: String,
@@ -45,7 +45,7 @@ pub struct RunInfo {
 }
 
 /// Where a run took place.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Environment {
     /// Processor cores.
     pub cores: usize,
@@ -64,7 +64,7 @@ pub struct Environment {
 }
 
 /// One cell: scenario × system × matrix point × repeat.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CellResult {
     /// `<scenario>~<system>~<k=v,…>~r<n>`, also the name of its directory.
     pub cell_id: String,
@@ -107,7 +107,7 @@ pub struct CellResult {
 }
 
 /// What a cell ran on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SystemInfo {
     /// `reference`, `kafka`, …
     pub name: String,
@@ -132,7 +132,7 @@ pub struct SystemInfo {
 }
 
 /// One check of one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CheckResult {
     /// The property's name.
     pub property: String,
@@ -157,7 +157,7 @@ pub struct CheckResult {
 }
 
 /// One piece of evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Witness {
     /// To ask for with `mqproof why RUN ID`: `V1`, `V2`, … in a run.
     pub id: String,
@@ -178,7 +178,7 @@ pub struct Witness {
 }
 
 /// One line of a witness.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WitnessEvent {
     /// Milliseconds since the start of load.
     pub at_ms: f64,
@@ -193,7 +193,7 @@ pub struct WitnessEvent {
 }
 
 /// One fault of a cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FaultResult {
     /// `kill`, `stall`, …
     pub kind: String,
@@ -214,7 +214,7 @@ pub struct FaultResult {
 }
 
 /// The numbers of a cell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Metrics {
     /// Sends that were invoked.
     pub sent: Option<u64>,
@@ -249,7 +249,7 @@ pub struct Metrics {
 }
 
 /// Quantiles of a latency, µs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Quantiles {
     /// Samples.
     pub count: u64,

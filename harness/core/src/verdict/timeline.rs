@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A cell's course of events. Times are milliseconds since the start of load, and may be negative before it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Timeline {
     /// Width of a slot in milliseconds.
     pub slot_ms: u64,
@@ -22,7 +22,7 @@ pub struct Timeline {
 }
 
 /// One slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Slot {
     /// Sends that were due (open loop) or begun (closed loop).
     pub scheduled: u32,
@@ -41,7 +41,7 @@ pub struct Slot {
 }
 
 /// A fault on the time axis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FaultBand {
     /// As "kill leader of orders/1 (node 3)".
     pub label: String,
@@ -52,7 +52,7 @@ pub struct FaultBand {
 }
 
 /// Who led when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LeaderSpan {
     /// The leader; None: nobody.
     pub node: Option<u32>,
@@ -65,7 +65,7 @@ pub struct LeaderSpan {
 }
 
 /// A time in which scheduled operations did not succeed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Outage {
     /// As `topic/partition`, or the topic alone where keys do not tell the partition.
     pub partition: String,

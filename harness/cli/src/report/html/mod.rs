@@ -1,0 +1,19 @@
+//! `report.html`: one file, no script, no reference to anything outside it.
+
+mod cell;
+mod page;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use askama::Template;
+use mqproof_core::verdict::RunReport;
+
+/// A page stays below 3 MB, so that it can be mailed; the rest of it takes well under 400 kB.
+const CELLS_BYTES_MAX: usize = 2_500_000;
+
+/// The whole page.
+pub fn render(report: &RunReport, run_dir: &str) -> String {
+    page::Page::of(report, run_dir, CELLS_BYTES_MAX).render().expect("writing to memory does not fail")
+}

@@ -1,0 +1,77 @@
+//! `summary.md`: the short form for a job summary or a pull request.
+
+use mqproof_core::verdict::{RunReport, VerdictWord};
+
+use super::text::{class, span, thousands};
+use super::{command, figure, headline};
+
+/// Headline, one row per cell, and the commands for what is violated.
+pub fn render(report: &RunReport, run_dir: &str) -> String {
+    let mut out = format!("## {}\n\n", escaped(&headline::headline(report)));
+    let defects = headline::defects(&report.results);
+    if !defects.is_empty() {
+        out.push_str(&format!("**Planted defects in force: {}.**\n\n", escaped(&defects.join(", "))));
+    }
+    let context = headline::context(report);
+    if !context.is_empty() {
+        out.push_str(&format!("{}\n\n", escaped(&context)));
+    }
+    out.push_str("| scenario | system | class | verdict | numbers | took |\n|---|---|---|---|---|---:|\n");
+    for cell in &report.results {
+        let row = [
+            cell.scenario.clone(),
+            figure::system(cell),
+            class(cell),
+            format!("{} {}", cell.verdict.sign(), cell.verdict),
+            figure::numbers(cell),
+            span(cell.duration_ms as f64),
+        ];
+        out.push_str(&format!("| {} |\n", row.map(|text| escaped(&text)).join(" | ")));
+    }
+    for cell in report.results.iter().filter(|cell| cell.verdict == VerdictWord::Violated) {
+        let violated = cell.checks.iter().filter(|check| check.verdict == VerdictWord::Violated);
+        let Some(witness) = violated.flat_map(|check| &check.witnesses).next() else { continue };
+        out.push_str(&format!(
+            "\n**{}** {}\n\n```\n{}\n{}\n```\n",
+            witness.id,
+            escaped(&witness.summary),
+            command::why(run_dir, &witness.id),
+            command::replay(report, cell)
+        ));
+    }
+    out.push_str(&format!(
+        "\n{} comparisons, {}. Seed {}, mqproof {}, exit status {}.\n",
+        thousands(headline::comparisons(&report.results)),
+        headline::FaultCounts::of(&report.results).sentence(),
+        report.run.seed,
+        report.run.version,
+        report.run.exit_status
+    ));
+    out
+}
+
+/// So that no name breaks a table or becomes markup.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            '\n' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::fixture;
+
+    #[test]
+    fn the_summary_has_a_row_per_cell() {
+        insta::assert_snapshot!(super::render(&fixture::report(), "reports/20261121-0240"));
+    }
+}

@@ -1,0 +1,123 @@
+//! How far a cell is, while it runs: a bar on a terminal, else one plain line per finished cell.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mqproof_core::verdict::{CellResult, VerdictWord};
+
+use super::look::{Look, cut};
+use super::terminal;
+use super::text::thousands;
+use crate::conduct::{CellStatus, Observer};
+
+const STEPS: u64 = 1000;
+
+/// Standard error while the cells of a run go by.
+pub struct Progress {
+    /// None where nobody watches.
+    bar: Option<ProgressBar>,
+    look: Look,
+    cells: usize,
+    begun: usize,
+    label: String,
+}
+
+impl Progress {
+    /// For a run of so many cells. A bar only on a terminal, and never in CI.
+    pub fn new(cells: usize) -> Self {
+        let bar = crate::terminal::stderr_is_watched().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
+            let style = ProgressStyle::with_template("  {prefix} {wide_msg} {bar:24.blue/dim} {percent:>3} %");
+            if let Ok(style) = style {
+                bar.set_style(style.progress_chars("━╸─"));
+            }
+            bar
+        });
+        Self { bar, look: Look::of_stderr(), cells, begun: 0, label: String::new() }
+    }
+
+    /// A cell begins.
+    pub fn begin(&mut self, system: &str, scenario: &str) {
+        self.begun += 1;
+        self.label = format!("{system} · {scenario}");
+        if let Some(bar) = &self.bar {
+            let count = if self.cells > 1 { format!("{}/{} ", self.begun, self.cells) } else { String::new() };
+            bar.set_prefix(format!("running {count}"));
+            bar.set_position(0);
+            bar.set_message(self.label.clone());
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
+    }
+
+    /// A cell is over. Without a terminal it gets its line; on one only what is wrong is said at once, since the
+    /// table follows.
+    pub fn finish(&mut self, cell: &CellResult) {
+        let line = terminal::line(cell, self.look);
+        match &self.bar {
+            None => eprintln!("{line}"),
+            Some(bar) if matches!(cell.verdict, VerdictWord::Violated | VerdictWord::HarnessFailure) => {
+                bar.println(line);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// All cells are over: the bar leaves no trace.
+    pub fn end(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The text before the bar.
+    fn message(&self, status: &CellStatus) -> String {
+        let mut text = self.label.clone();
+        if status.phase != "load" {
+            text.push_str(&format!(" · {}", status.phase));
+        } else if let Some(fault) = &status.fault {
+            text.push_str(&format!(" · {fault}"));
+        }
+        if status.acked_per_s >= 1.0 {
+            text.push_str(&format!(" · {} acked/s", thousands(status.acked_per_s.round() as u64)));
+        }
+        if status.left_s >= 1.0 {
+            text.push_str(&format!(" · {:.0} s left", status.left_s));
+        }
+        text
+    }
+}
+
+impl Observer for Progress {
+    fn status(&mut self, status: &CellStatus) {
+        if let Some(bar) = &self.bar {
+            bar.set_position((status.progress.clamp(0.0, 1.0) * STEPS as f64) as u64);
+            bar.set_message(cut(&self.message(status), self.look.width.saturating_sub(50).max(24)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_runs_and_what_is_due() {
+        let mut progress = Progress::new(3);
+        progress.begin("kafka", "order-by-key");
+        let status = CellStatus {
+            phase: "load",
+            fault: Some("kill leader in 0.8 s".to_owned()),
+            progress: 0.61,
+            acked: 9000,
+            acked_per_s: 2003.4,
+            delivered: 8990,
+            left_s: 9.0,
+        };
+        assert_eq!(
+            progress.message(&status),
+            "kafka · order-by-key · kill leader in 0.8 s · 2,003 acked/s · 9 s left"
+        );
+        let draining = CellStatus { phase: "drain", ..CellStatus::default() };
+        assert_eq!(progress.message(&draining), "kafka · order-by-key · drain");
+    }
+}
