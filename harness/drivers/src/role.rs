@@ -24,6 +24,10 @@ pub struct DriverError {
 /// The partition of a send that never got one.
 pub const NO_PARTITION: u16 = u16::MAX;
 
+/// The error class of a message that the library never took, because its queue was full to the end: librdkafka's
+/// `_QUEUE_FULL`, -184.
+pub const CLASS_NO_ROOM: u16 = -184_i16 as u16;
+
 /// A message on its way out.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {

@@ -308,6 +308,9 @@ fn a_killed_member_leaves_a_journal_from_which_its_successor_goes_on() {
     let journals: Vec<&Journal> = history.of_kind(JournalKind::Consumer).collect();
     assert_eq!(journals[0].completeness(), Completeness::Sealed(SealReason::Killed));
     assert_eq!(journals[1].completeness(), Completeness::Sealed(SealReason::Clean));
+    let times: Vec<u64> = events(journals[0], EventKind::Deliver).map(|event| event.t_ns).collect();
+    let worked_ns = times[times.len() - 1] - times[0];
+    assert!(worked_ns >= (times.len() as u64 - 1) * 800_000, "{} messages in {worked_ns} ns", times.len());
     let mut seen: Vec<u64> = journals.iter().flat_map(|journal| ids(journal, EventKind::Deliver)).collect();
     seen.sort_unstable();
     seen.dedup();

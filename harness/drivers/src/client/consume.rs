@@ -24,6 +24,8 @@ const BATCH_WORK_NS: u64 = 50_000_000;
 const COMMIT_EVERY_NS: u64 = 100_000_000;
 /// How long a member without an assignment waits until it calls itself ready all the same.
 const ASSIGNED_WITHIN_NS: u64 = 5_000_000_000;
+/// How late a sleep may end, ns.
+const LATE_SLEEP_NS: u64 = 200_000;
 /// How long the last commit and leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(8);
 
@@ -188,12 +190,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Works on a message for as long as the plan says. Sleeps are late by microseconds, so they are counted against the
-/// next message rather than added up.
+/// Works on a message for as long as the plan says. A sleep ends a little late, which is counted against the next
+/// message rather than added up.
 fn process(plan: &ConsumerPlan, busy_until_ns: &mut u64) {
     if plan.processing_ns > 0 {
         *busy_until_ns =
-            (*busy_until_ns).max(monotonic_ns().saturating_sub(plan.processing_ns)) + plan.processing_ns;
+            (*busy_until_ns).max(monotonic_ns().saturating_sub(LATE_SLEEP_NS)) + plan.processing_ns;
         sleep_until(*busy_until_ns);
     }
 }

@@ -12,7 +12,7 @@ use mqproof_core::workload::{Generator, Message};
 
 use super::session::Session;
 use crate::clock::{monotonic_ns, sleep_until};
-use crate::role::{Completion, NO_PARTITION, Outgoing, Producer, SendError, SendObserver};
+use crate::role::{CLASS_NO_ROOM, Completion, NO_PARTITION, Outgoing, Producer, SendError, SendObserver};
 
 /// How often a waiting sender looks whether it is to stop, ns.
 const LOOK_NS: u64 = 20_000_000;
@@ -159,7 +159,7 @@ impl Sender<'_> {
                     self.completions.wait_for_one();
                     continue;
                 }
-                Err(SendError::NoRoom) => 0,
+                Err(SendError::NoRoom) => CLASS_NO_ROOM,
                 Err(SendError::Refused { class, .. }) => class,
             };
             // It never left this process.
