@@ -1,9 +1,10 @@
 //! What a result of librdkafka means for an operation.
 //!
-//! A definite failure must be earned: only librdkafka's own knowledge that nothing was stored (message status
-//! NOT_PERSISTED, which it never sets back once a request with the message was on the wire without an answer) makes a
-//! failed send `fail`. The error code alone does not: NOT_ENOUGH_REPLICAS after a retry may follow a first attempt that
-//! is still in the log.
+//! A definite failure must be earned. librdkafka's message status NOT_PERSISTED is necessary, and it is never set back
+//! once a request with the message was on the wire without an answer. It does not suffice: librdkafka sets it for every
+//! error that it does not know better, and for NOT_LEADER_OR_FOLLOWER, which a leader with acks=all also answers when it
+//! had appended the record and lost its office while it waited for the others. Such a record may be replicated and be
+//! read later, whatever the send's last error is.
 
 use mqproof_core::history::{Level, Outcome};
 use mqproof_core::plan::Durability;
@@ -20,6 +21,18 @@ pub enum Persistence {
     Yes,
 }
 
+/// Refusals that follow from the message or the client alone, before anything is appended: the first attempt would have
+/// ended like the last.
+const REFUSALS: [RDKafkaErrorCode; 7] = [
+    RDKafkaErrorCode::MessageSizeTooLarge,
+    RDKafkaErrorCode::TopicAuthorizationFailed,
+    RDKafkaErrorCode::ClusterAuthorizationFailed,
+    RDKafkaErrorCode::InvalidTimestamp,
+    RDKafkaErrorCode::UnsupportedForMessageFormat,
+    RDKafkaErrorCode::PolicyViolation,
+    RDKafkaErrorCode::InvalidRecord,
+];
+
 /// How a send ended, and at which level it was acknowledged. `code` is 0 without an error.
 pub fn classify(code: i32, persistence: Persistence, durability: Durability) -> (Outcome, Level) {
     let level = match durability {
@@ -33,10 +46,17 @@ pub fn classify(code: i32, persistence: Persistence, durability: Durability) -> 
         // With acks=0 nobody answers; librdkafka reports what it handed to the network as possibly persisted.
         (0, Persistence::Possibly) if durability == Durability::None => Outcome::Ok,
         (0, _) => Outcome::Info,
-        (_, Persistence::No) => Outcome::Fail,
-        (_, Persistence::Possibly | Persistence::Yes) => Outcome::Info,
+        (_, Persistence::No) if is_refusal(code) => Outcome::Fail,
+        // librdkafka's own error: it never left, or a leader refused it and it never left again. A leader appends
+        // before it refuses only while it waits for the others.
+        (own, Persistence::No) if own < -1 && durability <= Durability::Leader => Outcome::Fail,
+        _ => Outcome::Info,
     };
     (outcome, if outcome == Outcome::Ok { level } else { Level::Sent })
+}
+
+fn is_refusal(code: i32) -> bool {
+    REFUSALS.iter().any(|refusal| *refusal as i32 == code)
 }
 
 /// How a commit ended. Only an answer by which the coordinator refused it is a definite failure.
@@ -73,11 +93,18 @@ mod tests {
 
     /// Every code that librdkafka or a broker may return, and those that nobody has defined yet.
     #[test]
-    fn every_error_code_with_every_message_status_is_fail_only_if_nothing_was_stored() {
+    fn every_error_code_with_every_message_status_is_fail_only_if_surely_nothing_was_stored() {
+        // 10 too large, 29 topic and 31 cluster authorization failed, 32 invalid timestamp, 43 unsupported for message
+        // format, 44 policy violation, 87 invalid record.
+        let refusals = [10, 29, 31, 32, 43, 44, 87];
         for code in (-300..=-1).chain(1..=300) {
             for durability in CLASSES {
                 let ends = |persistence| classify(code, persistence, durability);
-                assert_eq!(ends(Persistence::No), (Outcome::Fail, Level::Sent), "{code}");
+                // -1 is the broker's "unknown server error"; the other negative ones are librdkafka's own.
+                let never_left = code < -1 && durability <= Durability::Leader;
+                let fails = refusals.contains(&code) || never_left;
+                let expected = if fails { Outcome::Fail } else { Outcome::Info };
+                assert_eq!(ends(Persistence::No), (expected, Level::Sent), "{code} {durability:?}");
                 assert_eq!(ends(Persistence::Possibly), (Outcome::Info, Level::Sent), "{code}");
                 assert_eq!(ends(Persistence::Yes), (Outcome::Info, Level::Sent), "{code}");
             }
