@@ -14,17 +14,18 @@ pub fn figure(check: &CheckResult) -> String {
         return format!("{} of {}", thousands(check.count), thousands(check.exercised));
     };
     if property.is_metric() {
-        return check.value.map_or_else(
-            || "not measured".to_owned(),
-            |value| quantity(value, check.unit.as_deref()),
-        );
+        return check
+            .value
+            .map_or_else(|| "not measured".to_owned(), |value| quantity(value, check.unit.as_deref()));
     }
     let (count, of) = (thousands(check.count), thousands(check.exercised));
     match property {
         Property::AckedLoss if check.count > 0 => format!("{count} of {of} lost"),
         Property::DuplicateAppend if check.count > 0 => format!("{count} of {of} twice"),
         Property::DuplicateDelivery if check.count > 0 => format!("{count} of {of} again"),
-        Property::OrderLog | Property::OrderConsumer | Property::OrderPerKey => format!("{count} of {of} pairs"),
+        Property::OrderLog | Property::OrderConsumer | Property::OrderPerKey => {
+            format!("{count} of {of} pairs")
+        }
         _ => format!("{count} of {of}"),
     }
 }
@@ -74,10 +75,14 @@ pub fn numbers(cell: &CellResult) -> String {
             || check.verdict == VerdictWord::NotClaimed && check.count > 0
     };
     parts.extend(cell.checks.iter().filter(told).filter_map(phrase));
-    if cell.verdict == VerdictWord::NotClaimed && let Some(unreplicated) = unreplicated(cell) {
+    if cell.verdict == VerdictWord::NotClaimed
+        && let Some(unreplicated) = unreplicated(cell)
+    {
         parts.push(format!("{} unreplicated at the kill", thousands(unreplicated)));
     }
-    if !parts.iter().any(|part| part.starts_with("recovery")) && let Some(rto) = cell.metrics.rto_ms {
+    if !parts.iter().any(|part| part.starts_with("recovery"))
+        && let Some(rto) = cell.metrics.rto_ms
+    {
         parts.push(format!("recovery {}", span(rto)));
     }
     parts.dedup();

@@ -104,7 +104,14 @@ pub fn witness() -> Witness {
     }
 }
 
-fn check(property: &str, verdict: VerdictWord, expect: &str, exercised: u64, count: u64, why: &str) -> CheckResult {
+fn check(
+    property: &str,
+    verdict: VerdictWord,
+    expect: &str,
+    exercised: u64,
+    count: u64,
+    why: &str,
+) -> CheckResult {
     CheckResult {
         property: property.to_owned(),
         verdict,
@@ -129,13 +136,24 @@ fn metric(property: &str, verdict: VerdictWord, expect: &str, value: f64, unit: 
 
 fn always() -> Vec<CheckResult> {
     ["phantom", "corruption", "fail_visible", "divergence", "high_watermark_rollback"]
-        .map(|property| check(property, VerdictWord::NotObserved, "never", 8014, 0, "none in 8,014 deliveries"))
+        .map(|property| {
+            check(property, VerdictWord::NotObserved, "never", 8014, 0, "none in 8,014 deliveries")
+        })
         .to_vec()
 }
 
 fn system(name: &str, durability: &str) -> SystemInfo {
     let settings = [
-        ("producer.acks", if durability == "none" { "0" } else if durability == "leader" { "1" } else { "all" }),
+        (
+            "producer.acks",
+            if durability == "none" {
+                "0"
+            } else if durability == "leader" {
+                "1"
+            } else {
+                "all"
+            },
+        ),
         ("producer.enable.idempotence", if durability == "quorum" { "true" } else { "false" }),
         ("topic.min.insync.replicas", "2"),
         ("topic.replication.factor", "3"),
@@ -195,7 +213,14 @@ fn survives(name: &str, durability: &str, verdict: VerdictWord, lost: u64) -> Ce
     let recovery = if name == "reference" { 400.0 } else { 980.0 };
     let mut checks = vec![
         check("acked_loss", verdict, "never", 8014, lost, "every acknowledged message is in both drains"),
-        check("order_per_key", VerdictWord::NotObserved, "never", 1204, 0, "1,204 pairs of first deliveries compared"),
+        check(
+            "order_per_key",
+            VerdictWord::NotObserved,
+            "never",
+            1204,
+            0,
+            "1,204 pairs of first deliveries compared",
+        ),
         metric("rto", VerdictWord::NotObserved, "max 5 s", recovery, "ms"),
     ];
     checks.extend(always());
@@ -270,8 +295,16 @@ fn timeline(recovery_ms: f64) -> Timeline {
         slot_ms,
         slots,
         faults: vec![
-            FaultBand { label: "stall leader of orders/1 → followers".to_owned(), from_ms: 1502.0, until_ms: 3500.0 },
-            FaultBand { label: "kill leader of orders/1 (node 3)".to_owned(), from_ms: 2000.0, until_ms: 3500.0 },
+            FaultBand {
+                label: "stall leader of orders/1 → followers".to_owned(),
+                from_ms: 1502.0,
+                until_ms: 3500.0,
+            },
+            FaultBand {
+                label: "kill leader of orders/1 (node 3)".to_owned(),
+                from_ms: 2000.0,
+                until_ms: 3500.0,
+            },
         ],
         leaders: vec![
             LeaderSpan { node: Some(3), epoch: 4, from_ms: 0.0, until_ms: 2000.0 },
@@ -297,7 +330,11 @@ fn defective() -> CellResult {
     for id in 2..6 {
         let mut more = witness();
         more.id = format!("V{id}");
-        more.summary = format!("message writer-1#{} was acknowledged at orders/1 offset {} and is in no drain", 400 + id, 1402 + id);
+        more.summary = format!(
+            "message writer-1#{} was acknowledged at orders/1 offset {} and is in no drain",
+            400 + id,
+            1402 + id
+        );
         loss.witnesses.push(more);
     }
     cell.faults[1].unreplicated_acked = Some(1021);
@@ -313,7 +350,8 @@ fn levels(durability: &str) -> CellResult {
     let mut cell = survives("reference", durability, verdict, lost);
     cell.scenario = "acks-levels-under-leader-kill".to_owned();
     cell.path = "scenarios/smoke/acks-levels-under-leader-kill.yaml".to_owned();
-    cell.about = "What each level of acknowledgement loses when a leader dies with its followers behind.".to_owned();
+    cell.about =
+        "What each level of acknowledgement loses when a leader dies with its followers behind.".to_owned();
     cell.cell_id = format!("acks-levels-under-leader-kill~reference~durability={durability}~r0");
     cell.matrix = [("durability".to_owned(), durability.to_owned())].into();
     cell.decides = ["C052", "C053", "C054"].map(str::to_owned).to_vec();
@@ -359,7 +397,14 @@ fn inconclusive() -> CellResult {
     cell.cell_id = "backlog-drain~kafka~~r0".to_owned();
     cell.verdict = VerdictWord::Inconclusive;
     cell.why = Some("drain: lag 12 of group reader after 10 s".to_owned());
-    cell.checks[0] = check("acked_loss", VerdictWord::Inconclusive, "never", 7981, 0, "drain: lag 12 of group reader after 10 s");
+    cell.checks[0] = check(
+        "acked_loss",
+        VerdictWord::Inconclusive,
+        "never",
+        7981,
+        0,
+        "drain: lag 12 of group reader after 10 s",
+    );
     cell.metrics.lost = None;
     cell.metrics.drain_ms = None;
     cell.metrics.ack_latency_us = Some(Quantiles { censored: 12, ..quantiles(2100) });

@@ -25,9 +25,8 @@ pub fn headline(report: &RunReport) -> String {
             stopped(&format!("No verdict on {}: trouble of our own, {why}", counted(count, "cell")))
         };
     }
-    let open = |cell: &&CellResult| {
-        matches!(cell.verdict, VerdictWord::Inconclusive | VerdictWord::NotExercised)
-    };
+    let open =
+        |cell: &&CellResult| matches!(cell.verdict, VerdictWord::Inconclusive | VerdictWord::NotExercised);
     if let Some(first) = cells.iter().find(open) {
         let count = cells.iter().filter(open).count();
         let share = if count == cells.len() {
@@ -38,7 +37,10 @@ pub fn headline(report: &RunReport) -> String {
         return stopped(&format!("Nothing broke that was claimed, but {share}: {}", figure::reason(first)));
     }
     if report.run.interrupted {
-        return format!("Interrupted: nothing that was claimed broke in the {} that ran.", counted(cells.len(), "cell"));
+        return format!(
+            "Interrupted: nothing that was claimed broke in the {} that ran.",
+            counted(cells.len(), "cell")
+        );
     }
     if cells.iter().all(|cell| cell.verdict == VerdictWord::NotOffered) {
         return "Nothing was judged: no system here offers what was asked.".to_owned();
@@ -63,7 +65,8 @@ pub fn context(report: &RunReport) -> String {
             .filter(|cell| matches!(cell.verdict, VerdictWord::Inconclusive | VerdictWord::NotExercised))
             .count();
         if open > 0 {
-            sentences.push(format!("The evidence did not suffice to judge {}.", counted(open, "further cell")));
+            sentences
+                .push(format!("The evidence did not suffice to judge {}.", counted(open, "further cell")));
         }
     }
     sentences.extend(unclaimed_losses(cells));
@@ -183,8 +186,14 @@ pub fn comparisons(cells: &[CellResult]) -> u64 {
     cells.iter().flat_map(|cell| &cell.checks).map(|check| check.exercised).sum()
 }
 
-/// How many cells have each word, in the order of severity; words that do not occur are left out.
+/// How many cells have each word.
 pub fn words(cells: &[CellResult]) -> Vec<(VerdictWord, usize)> {
+    count_words(cells.iter().map(|cell| cell.verdict))
+}
+
+/// How often each word stands, what is wrong first; words that do not occur are left out.
+pub fn count_words(words: impl Iterator<Item = VerdictWord>) -> Vec<(VerdictWord, usize)> {
+    let words: Vec<VerdictWord> = words.collect();
     [
         VerdictWord::Violated,
         VerdictWord::HarnessFailure,
@@ -195,7 +204,7 @@ pub fn words(cells: &[CellResult]) -> Vec<(VerdictWord, usize)> {
         VerdictWord::NotOffered,
     ]
     .into_iter()
-    .map(|word| (word, cells.iter().filter(|cell| cell.verdict == word).count()))
+    .map(|word| (word, words.iter().filter(|other| **other == word).count()))
     .filter(|(_, count)| *count > 0)
     .collect()
 }

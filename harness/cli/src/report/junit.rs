@@ -26,7 +26,9 @@ fn suite(report: &RunReport, cell: &CellResult, run_dir: &str) -> TestSuite {
     for defect in &cell.system.defects {
         suite.add_property(("planted-defect", defect.as_str()));
     }
-    let judged = |verdict| matches!(verdict, VerdictWord::Violated | VerdictWord::NotClaimed | VerdictWord::NotOffered);
+    let judged = |verdict| {
+        matches!(verdict, VerdictWord::Violated | VerdictWord::NotClaimed | VerdictWord::NotOffered)
+    };
     for check in &cell.checks {
         if cell.required.contains(&check.property) || judged(check.verdict) {
             suite.add_test_case(case(report, cell, check, run_dir));
@@ -42,7 +44,8 @@ fn suite(report: &RunReport, cell: &CellResult, run_dir: &str) -> TestSuite {
 }
 
 fn case(report: &RunReport, cell: &CellResult, check: &CheckResult, run_dir: &str) -> TestCase {
-    let description = (check.verdict == VerdictWord::Violated).then(|| evidence(report, cell, check, run_dir));
+    let description =
+        (check.verdict == VerdictWord::Violated).then(|| evidence(report, cell, check, run_dir));
     let message = format!("{}: {}", figure::figure(check), check.why);
     let message = if figure::figure(check) == check.why { check.why.clone() } else { message };
     let mut case = named(cell, &check.property, status(check.verdict, &message, description));

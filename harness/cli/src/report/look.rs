@@ -91,6 +91,28 @@ pub fn cut(text: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// Broken like [`wrapped`], but between the parts of a list rather than within one, where they are short enough.
+pub fn wrapped_list(text: &str, width: usize) -> Vec<String> {
+    const SEPARATOR: &str = " · ";
+    let parts: Vec<&str> = text.split(SEPARATOR).collect();
+    if parts.len() == 1 || parts.iter().any(|part| columns(part) + 2 > width) {
+        return wrapped(text, width);
+    }
+    let mut lines = vec![String::new()];
+    for part in parts {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            part.clone_into(line);
+        } else if columns(line) + columns(SEPARATOR) + columns(part) <= width {
+            line.push_str(SEPARATOR);
+            line.push_str(part);
+        } else {
+            lines.push(part.to_owned());
+        }
+    }
+    lines
+}
+
 /// Broken at blanks into lines of at most `width` columns; a longer word stands alone.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

@@ -5,12 +5,15 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mqproof_core::verdict::{CellResult, VerdictWord};
 
-use super::look::{Look, cut};
+use super::look::{Look, cut, padded};
 use super::terminal;
 use super::text::thousands;
 use crate::conduct::{CellStatus, Observer};
 
 const STEPS: u64 = 1000;
+const TEMPLATE: &str = "  {prefix}  {bar:22.blue/dim} {percent:>3} %  {msg}";
+/// Columns of the bar and of what stands right of it.
+const BESIDE: usize = 66;
 
 /// Standard error while the cells of a run go by.
 pub struct Progress {
@@ -27,8 +30,7 @@ impl Progress {
     pub fn new(cells: usize) -> Self {
         let bar = crate::terminal::stderr_is_watched().then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
-            let style = ProgressStyle::with_template("  {prefix} {wide_msg} {bar:24.blue/dim} {percent:>3} %");
-            if let Ok(style) = style {
+            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
                 bar.set_style(style.progress_chars("━╸─"));
             }
             bar
@@ -41,10 +43,9 @@ impl Progress {
         self.begun += 1;
         self.label = format!("{system} · {scenario}");
         if let Some(bar) = &self.bar {
-            let count = if self.cells > 1 { format!("{}/{} ", self.begun, self.cells) } else { String::new() };
-            bar.set_prefix(format!("running {count}"));
             bar.set_position(0);
-            bar.set_message(self.label.clone());
+            bar.set_prefix(self.left(&CellStatus::default()));
+            bar.set_message(String::new());
             bar.enable_steady_tick(Duration::from_millis(250));
         }
     }
@@ -69,21 +70,35 @@ impl Progress {
         }
     }
 
-    /// The text before the bar.
-    fn message(&self, status: &CellStatus) -> String {
-        let mut text = self.label.clone();
+    /// What runs, and the fault in force or due next; always as wide, so that the bar stands still.
+    fn left(&self, status: &CellStatus) -> String {
+        let count = if self.cells > 1 { format!("  {}/{}", self.begun, self.cells) } else { String::new() };
+        let mut text = format!("running{count}  {}", self.label);
+        if status.phase.is_empty() {
+            return padded(&text, self.room());
+        }
         if status.phase != "load" {
             text.push_str(&format!(" · {}", status.phase));
         } else if let Some(fault) = &status.fault {
             text.push_str(&format!(" · {fault}"));
         }
+        padded(&cut(&text, self.room()), self.room())
+    }
+
+    fn room(&self) -> usize {
+        self.look.width.saturating_sub(BESIDE).clamp(24, 76)
+    }
+
+    /// How fast it goes, and how long still.
+    fn right(status: &CellStatus) -> String {
+        let mut parts = Vec::new();
         if status.acked_per_s >= 1.0 {
-            text.push_str(&format!(" · {} acked/s", thousands(status.acked_per_s.round() as u64)));
+            parts.push(format!("{} acked/s", thousands(status.acked_per_s.round() as u64)));
         }
         if status.left_s >= 1.0 {
-            text.push_str(&format!(" · {:.0} s left", status.left_s));
+            parts.push(format!("{:.0} s left", status.left_s));
         }
-        text
+        parts.join("  ")
     }
 }
 
@@ -91,7 +106,8 @@ impl Observer for Progress {
     fn status(&mut self, status: &CellStatus) {
         if let Some(bar) = &self.bar {
             bar.set_position((status.progress.clamp(0.0, 1.0) * STEPS as f64) as u64);
-            bar.set_message(cut(&self.message(status), self.look.width.saturating_sub(50).max(24)));
+            bar.set_prefix(self.left(status));
+            bar.set_message(Self::right(status));
         }
     }
 }
@@ -102,7 +118,8 @@ mod tests {
 
     #[test]
     fn the_line_says_what_runs_and_what_is_due() {
-        let mut progress = Progress::new(3);
+        let look = Look { width: 140, colour: false };
+        let mut progress = Progress { bar: None, look, cells: 3, begun: 0, label: String::new() };
         progress.begin("kafka", "order-by-key");
         let status = CellStatus {
             phase: "load",
@@ -113,11 +130,16 @@ mod tests {
             delivered: 8990,
             left_s: 9.0,
         };
-        assert_eq!(
-            progress.message(&status),
-            "kafka · order-by-key · kill leader in 0.8 s · 2,003 acked/s · 9 s left"
-        );
-        let draining = CellStatus { phase: "drain", ..CellStatus::default() };
-        assert_eq!(progress.message(&draining), "kafka · order-by-key · drain");
+        let left = progress.left(&status);
+        assert_eq!(left.trim_end(), "running  1/3  kafka · order-by-key · kill leader in 0.8 s");
+        assert_eq!(Progress::right(&status), "2,003 acked/s  9 s left");
+        let draining = progress.left(&CellStatus { phase: "drain", ..CellStatus::default() });
+        assert_eq!(draining.trim_end(), "running  1/3  kafka · order-by-key · drain");
+        assert_eq!(draining.chars().count(), left.chars().count(), "the bar must stand still");
+    }
+
+    #[test]
+    fn the_template_of_the_bar_is_valid() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mqproof_core::property::Property;
 use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
 
 use super::figure;
-use super::text::{class, counted, product, property, quantity, severity, title};
+use super::headline::count_words;
+use super::text::{class, counted, product, property, quantity, severity, thousands, title};
 
 /// The whole comparison.
 pub struct SideBySide {
@@ -43,8 +45,16 @@ impl Group {
 
     /// Whether something in it is violated, so that it must not be folded away.
     pub fn violated(&self) -> bool {
-        let entries = self.scenarios.iter().flat_map(|scenario| &scenario.rows).flat_map(|row| &row.entries);
-        entries.flatten().any(|entry| entry.word == VerdictWord::Violated)
+        self.entries().any(|entry| entry.word == VerdictWord::Violated)
+    }
+
+    /// How many of its entries have each word.
+    pub fn words(&self) -> Vec<(VerdictWord, usize)> {
+        count_words(self.entries().map(|entry| entry.word))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.scenarios.iter().flat_map(|scenario| &scenario.rows).flat_map(|row| &row.entries).flatten()
     }
 }
 
@@ -164,7 +174,9 @@ fn rows(cells: &[(usize, &CellResult)], systems: &[Column]) -> Vec<Row> {
                 .map(|column| {
                     let mine: Vec<_> = cells
                         .iter()
-                        .filter(|(_, cell)| column_of(systems, cell) == Some(column) && class(cell) == *class_text)
+                        .filter(|(_, cell)| {
+                            column_of(systems, cell) == Some(column) && class(cell) == *class_text
+                        })
                         .copied()
                         .collect();
                     entry(name, &mine)
@@ -215,7 +227,10 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry>
     let mut sum = worst.clone();
     sum.count = checks.iter().map(|(_, check)| check.count).sum();
     sum.exercised = checks.iter().map(|(_, check)| check.exercised).sum();
-    let mut text = figure::figure(&sum);
+    let mut text = match cells_missing(property_name, repeats) {
+        Some(missing) => format!("{} sent but missing", thousands(missing)),
+        None => figure::figure(&sum),
+    };
     let alike = checks.iter().filter(|(_, check)| check.verdict == worst.verdict).count();
     if alike < checks.len() {
         text.push_str(&format!(" · in {alike} of {} runs", checks.len()));
@@ -223,6 +238,12 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry>
         text.push_str(&format!(" · n={}", checks.len()));
     }
     Some(Entry { word: worst.verdict, value: None, figure: text, cell, notes })
+}
+
+/// Class `none` acknowledges nothing, so that nothing acknowledged can be lost: what is missing is shown instead.
+fn cells_missing(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<u64> {
+    let missing = repeats.iter().filter_map(|(_, cell)| cell.metrics.sent_but_missing);
+    missing.reduce(|sum, more| sum + more).filter(|_| property_name == Property::AckedLoss.name())
 }
 
 /// The median as the value, and range, number of runs and bound below it.
@@ -236,7 +257,9 @@ fn metric(checks: &[(usize, &CheckResult)], worst: &CheckResult) -> (Option<Stri
     let mut parts = Vec::new();
     if values.len() > 1 {
         let (least, most) = (values[0], values[values.len() - 1]);
-        parts.push(format!("{}–{}, n={}", quantity(least, unit), quantity(most, unit), values.len()));
+        let (least, most) = (quantity(least, unit), quantity(most, unit));
+        let range = if least == most { String::new() } else { format!("{least}–{most}, ") };
+        parts.push(format!("{range}n={}", values.len()));
     }
     let bounded = !matches!(worst.expect.as_str(), "allowed" | "never" | "demonstrated" | "");
     if bounded {

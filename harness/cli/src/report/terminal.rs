@@ -3,12 +3,10 @@
 use mqproof_core::verdict::{CellResult, ExitStatus, RunReport, VerdictWord};
 use owo_colors::Style;
 
-use super::look::{Look, columns, cut, padded, right, wrapped};
+use super::look::{Look, columns, cut, padded, right, wrapped, wrapped_list};
 use super::text::{class, counted, span, thousands};
 use super::{command, figure, headline};
 
-/// Violations of a cell that are listed; the rest is counted.
-const WITNESSES_SHOWN: usize = 3;
 /// From this width on, the numbers stand in the line of the cell.
 const WIDE: usize = 116;
 const INDENT: usize = 2;
@@ -23,10 +21,10 @@ pub fn render(report: &RunReport, run_dir: &str, look: Look) -> String {
         out.push('\n');
     }
     let layout = Layout::of(&report.results, look);
-    let mut shown = 0;
+    let mut violated = false;
     for cell in &report.results {
         layout.cell(&mut out, cell);
-        shown += next_steps(&mut out, report, cell, run_dir, &layout);
+        violated |= next_steps(&mut out, report, cell, run_dir, &layout);
     }
     out.push('\n');
     for line in wrapped(&headline::headline(report), look.width - INDENT) {
@@ -40,10 +38,10 @@ pub fn render(report: &RunReport, run_dir: &str, look: Look) -> String {
         span(report.run.duration_ms as f64),
         report.run.seed
     );
-    for line in wrapped(&total, look.width - INDENT) {
+    for line in wrapped_list(&total, look.width - INDENT) {
         push(&mut out, &format!("  {}", look.dim(&line)));
     }
-    if shown > 0 {
+    if violated {
         let honest = "a replay repeats the plan, not the interleaving; `mqproof check` judges the recorded history again";
         for line in wrapped(honest, look.width - INDENT) {
             push(&mut out, &format!("  {}", look.dim(&line)));
@@ -51,7 +49,10 @@ pub fn render(report: &RunReport, run_dir: &str, look: Look) -> String {
     }
     out.push('\n');
     push(&mut out, &format!("  report  {run_dir}/report.html"));
-    push(&mut out, &format!("  exit    {}  {}", report.run.exit_status, exit_in_words(report.run.exit_status)));
+    push(
+        &mut out,
+        &format!("  exit    {}  {}", report.run.exit_status, exit_in_words(report.run.exit_status)),
+    );
     out
 }
 
@@ -65,7 +66,9 @@ pub fn line(cell: &CellResult, look: Look) -> String {
 /// What an exit status means.
 pub fn exit_in_words(status: u8) -> &'static str {
     match status {
-        s if s == ExitStatus::Ok as u8 => "nothing that was claimed is violated, and every required check was exercised",
+        s if s == ExitStatus::Ok as u8 => {
+            "nothing that was claimed is violated, and every required check was exercised"
+        }
         s if s == ExitStatus::Violated as u8 => "something that was claimed is violated",
         s if s == ExitStatus::Inconclusive as u8 => "the evidence does not suffice",
         s if s == ExitStatus::BadInput as u8 => "bad scenario or arguments",
@@ -124,7 +127,7 @@ impl Layout {
         let numbers = figure::numbers(cell);
         let room = self.look.width.saturating_sub(self.fixed() + 2);
         if self.look.width >= WIDE && room >= 30 {
-            let mut lines = wrapped(&numbers, room).into_iter();
+            let mut lines = wrapped_list(&numbers, room).into_iter();
             let first = lines.next().unwrap_or_default();
             push(out, &format!("{start}{}  {}", padded(&first, room), self.look.dim(&duration)));
             let below = self.fixed() - self.duration;
@@ -141,34 +144,37 @@ impl Layout {
 
     /// Lines below a cell, under its scenario.
     fn below(&self, out: &mut String, text: &str) {
-        for line in wrapped(text, self.look.width.saturating_sub(self.inner())) {
+        for line in wrapped_list(text, self.look.width.saturating_sub(self.inner())) {
             push(out, &format!("{}{line}", " ".repeat(self.inner())));
         }
     }
 }
 
-/// Below a violated cell: each witness with its `why`, and the replay. Returns how many witnesses were shown.
-fn next_steps(out: &mut String, report: &RunReport, cell: &CellResult, run_dir: &str, layout: &Layout) -> usize {
+/// Below a violated cell: the best witness of each check with its `why`, and the replay. Says whether it is violated.
+fn next_steps(
+    out: &mut String,
+    report: &RunReport,
+    cell: &CellResult,
+    run_dir: &str,
+    layout: &Layout,
+) -> bool {
     if cell.verdict != VerdictWord::Violated {
-        return 0;
+        return false;
     }
+    let look = layout.look;
     let indent = " ".repeat(layout.inner());
     let violated = cell.checks.iter().filter(|check| check.verdict == VerdictWord::Violated);
-    let witnesses: Vec<_> = violated.flat_map(|check| &check.witnesses).collect();
-    for witness in witnesses.iter().take(WITNESSES_SHOWN) {
-        let lines = wrapped(&witness.summary, layout.look.width.saturating_sub(layout.inner() + 8));
+    let labelled = |label: &str, text: &str| format!("{indent}{}  {text}", look.dim(&padded(label, 6)));
+    for check in violated {
+        let Some(witness) = check.witnesses.first() else { continue };
+        let lines = wrapped(&witness.summary, look.width.saturating_sub(layout.inner() + 8));
         for (index, line) in lines.iter().enumerate() {
-            let label = if index == 0 { witness.id.as_str() } else { "" };
-            push(out, &format!("{indent}{}  {line}", padded(label, 6)));
+            push(out, &labelled(if index == 0 { &witness.id } else { "" }, line));
         }
-        push(out, &format!("{indent}{}  {}", layout.look.dim("why   "), command::why(run_dir, &witness.id)));
+        push(out, &labelled("why", &command::why(run_dir, &witness.id)));
     }
-    if witnesses.len() > WITNESSES_SHOWN {
-        let more = witnesses.len() - WITNESSES_SHOWN;
-        push(out, &format!("{indent}{}", layout.look.dim(&format!("        {more} more in the report"))));
-    }
-    push(out, &format!("{indent}{}  {}", layout.look.dim("replay"), command::replay(report, cell)));
-    witnesses.len().min(WITNESSES_SHOWN).max(1)
+    push(out, &labelled("replay", &command::replay(report, cell)));
+    true
 }
 
 /// The scenario's name, with the repeat if it is not the first.

@@ -143,13 +143,19 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1000, 1_234_567].map(thousands).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"],
+            [0, 999, 1000, 1_234_567].map(thousands).each_ref().map(String::as_str)
+        );
     }
 
     #[test]
     fn spans_change_unit_where_the_digits_run_out() {
         let spans = [0.0, 0.42, 2.14, 412.3, 999.6, 6_810.0, 59_960.0, 125_000.0].map(span);
-        assert_eq!(spans, ["0 ms", "0.42 ms", "2.1 ms", "412 ms", "1.0 s", "6.8 s", "1 min 00 s", "2 min 05 s"]);
+        assert_eq!(
+            spans,
+            ["0 ms", "0.42 ms", "2.1 ms", "412 ms", "1.0 s", "6.8 s", "1 min 00 s", "2 min 05 s"]
+        );
     }
 
     #[test]
@@ -163,6 +169,9 @@ mod tests {
     #[test]
     fn lists_end_with_and() {
         let items = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!([listed(&items[..1]), listed(&items[..2]), listed(&items)], ["a", "a and b", "a, b and c"]);
+        assert_eq!(
+            [listed(&items[..1]), listed(&items[..2]), listed(&items)],
+            ["a", "a and b", "a, b and c"]
+        );
     }
 }

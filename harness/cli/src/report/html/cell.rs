@@ -1,7 +1,9 @@
 //! One cell of the page: its course, where its messages went, its checks, its evidence, its faults.
 
 use askama::Template;
-use mqproof_core::verdict::{CellResult, CheckResult, FaultResult, Quantiles, RunReport, VerdictWord, Witness};
+use mqproof_core::verdict::{
+    CellResult, CheckResult, FaultResult, Quantiles, RunReport, VerdictWord, Witness,
+};
 
 use crate::report::svg;
 use crate::report::text::{class, moment, quantity, severity, span, thousands, title};
@@ -76,7 +78,10 @@ impl<'a> CellView<'a> {
         let cell = &report.results[index];
         let (timeline, timeline_missing) = match &cell.timeline {
             Some(timeline) if drawn => (svg::timeline(cell, timeline, &format!("t{index}")), ""),
-            Some(_) => (String::new(), "The course of events is left out to keep this page small; verdict.json has it."),
+            Some(_) => (
+                String::new(),
+                "The course of events is left out to keep this page small; verdict.json has it.",
+            ),
             None => (String::new(), ""),
         };
         let (evidence, more) = evidence(cell, run_dir);
@@ -105,9 +110,9 @@ fn latency(cell: &CellResult) -> Vec<LatencyRow> {
     let row = |name, quantiles: &Option<Quantiles>| {
         let q = quantiles.as_ref().filter(|q| q.count > 0)?;
         let samples = if q.censored > 0 {
-            format!("{}, {} never completed", thousands(q.count), thousands(q.censored))
+            format!("{} samples, {} never completed", thousands(q.count), thousands(q.censored))
         } else {
-            thousands(q.count)
+            format!("{} samples", thousands(q.count))
         };
         let bounded = svg::bounded;
         let values = [
@@ -119,7 +124,10 @@ fn latency(cell: &CellResult) -> Vec<LatencyRow> {
         ];
         Some(LatencyRow { name, values, samples })
     };
-    let rows = [row("sent to acknowledged", &cell.metrics.ack_latency_us), row("sent to handed over", &cell.metrics.e2e_latency_us)];
+    let rows = [
+        row("sent to acknowledged", &cell.metrics.ack_latency_us),
+        row("sent to handed over", &cell.metrics.e2e_latency_us),
+    ];
     rows.into_iter().flatten().collect()
 }
 
@@ -161,8 +169,8 @@ fn evidence<'a>(cell: &'a CellResult, run_dir: &str) -> (Vec<Evidence<'a>>, Vec<
 }
 
 fn piece<'a>(check: &CheckResult, witness: &'a Witness, run_dir: &str) -> Evidence<'a> {
-    const HOT: [&str; 12] =
-        ["kill", "stall", "stop", "pause", "cut", "slow", "reset", "lost", "missing", "again", "crash", "end"];
+    const HOT: [&str; 11] =
+        ["kill", "stall", "stop", "pause", "cut", "slow", "reset", "lost", "missing", "again", "crash"];
     let lines = witness.events.iter().map(|event| EvidenceLine {
         at: moment(event.at_ms),
         what: event.what.clone(),
@@ -176,7 +184,11 @@ fn piece<'a>(check: &CheckResult, witness: &'a Witness, run_dir: &str) -> Eviden
         witness,
         title: title(check),
         lines: lines.collect(),
-        rest: if rest == 0 { String::new() } else { format!("… {} more of the same kind", thousands(rest)) },
+        rest: if rest == 0 {
+            String::new()
+        } else {
+            format!("… {} more of the same kind", thousands(rest))
+        },
         why: command::why(run_dir, &witness.id),
     }
 }

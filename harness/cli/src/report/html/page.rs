@@ -13,7 +13,9 @@ use crate::report::text::{class, counted, product, property, severity, span, tho
 use crate::report::{figure, headline, svg, terminal};
 
 /// With more cells than this, those that held are folded.
-const OPEN_CELLS_MAX: usize = 4;
+const OPEN_CELLS_MAX: usize = 3;
+/// Up to this many cells, the first of each scenario is unfolded all the same: a picture says what the run was like.
+const FIRST_CELLS_MAX: usize = 24;
 /// With more rows than this, the comparison is folded by directory.
 const OPEN_ROWS_MAX: usize = 40;
 /// More rows than this say nothing that the cells do not say better.
@@ -33,7 +35,7 @@ pub struct Page<'a> {
     comparisons: String,
     defects: Vec<String>,
     table: SideBySide,
-    fold_table: bool,
+    fold: bool,
     always: String,
     scenarios: Vec<ScenarioCells>,
     undrawn: usize,
@@ -50,6 +52,9 @@ struct ScenarioCells {
     name: String,
     about: String,
     cells: Vec<String>,
+    /// Whether something in it is worse than not observed.
+    bad: bool,
+    words: Vec<(VerdictWord, usize)>,
 }
 
 /// What was not run, and why.
@@ -85,7 +90,7 @@ impl<'a> Page<'a> {
             faults: headline::FaultCounts::of(cells).sentence(),
             comparisons: thousands(headline::comparisons(cells)),
             defects: headline::defects(cells),
-            fold_table: rows > OPEN_ROWS_MAX,
+            fold: rows > OPEN_ROWS_MAX,
             table,
             always: always(report),
             scenarios,
@@ -127,7 +132,10 @@ fn scenarios(report: &RunReport, run_dir: &str, bytes_max: usize) -> (Vec<Scenar
     let mut left = bytes_max;
     let mut undrawn = 0;
     for index in order {
-        let open = cells.len() <= OPEN_CELLS_MAX || bad(cells[index].verdict);
+        let first = !cells[..index].iter().any(|cell| cell.scenario == cells[index].scenario);
+        let open = cells.len() <= OPEN_CELLS_MAX
+            || cells.len() <= FIRST_CELLS_MAX && first
+            || bad(cells[index].verdict);
         let with = |drawn| CellView::of(report, index, run_dir, open, drawn).render().unwrap_or_default();
         let mut text = with(true);
         if text.len() > left {
@@ -144,12 +152,18 @@ fn scenarios(report: &RunReport, run_dir: &str, bytes_max: usize) -> (Vec<Scenar
     for (index, cell) in cells.iter().enumerate() {
         let Some(text) = rendered.remove(&index) else { continue };
         let rank = severity(cell.verdict);
-        if let Some((worst, scenario)) = scenarios.iter_mut().find(|(_, scenario)| scenario.name == cell.scenario) {
+        if let Some((worst, scenario)) =
+            scenarios.iter_mut().find(|(_, scenario)| scenario.name == cell.scenario)
+        {
             *worst = (*worst).max(rank);
             scenario.cells.push(text);
         } else {
             let (name, about) = (cell.scenario.clone(), cell.about.clone());
-            scenarios.push((rank, ScenarioCells { name, about, cells: vec![text] }));
+            let mine =
+                cells.iter().filter(|other| other.scenario == cell.scenario).map(|other| other.verdict);
+            let words = headline::count_words(mine);
+            let bad = words.iter().any(|(word, _)| bad(*word));
+            scenarios.push((rank, ScenarioCells { name, about, cells: vec![text], bad, words }));
         }
     }
     scenarios.sort_by_key(|(worst, _)| Reverse(*worst));

@@ -9,7 +9,8 @@ fn unbalanced(html: &str) -> Option<String> {
     while let Some((_, after)) = rest.split_once('<') {
         let (tag, after) = after.split_once('>')?;
         rest = after;
-        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap_or_default().to_lowercase();
+        let name =
+            tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap_or_default().to_lowercase();
         if name == "style" && !tag.starts_with('/') {
             rest = rest.split_once("</style>")?.1;
         } else if tag.starts_with("!--") || tag.ends_with('/') || VOID.contains(&name.as_str()) {
@@ -85,7 +86,12 @@ fn planted_defects_are_announced_before_anything_else() {
 fn samples_are_written_where_asked() {
     let Some(directory) = std::env::var_os("MQPROOF_SAMPLES") else { return };
     let directory = std::path::Path::new(&directory);
-    for (name, report) in [("report", fixture::report()), ("clean", fixture::clean()), ("large", fixture::large())] {
-        std::fs::write(directory.join(format!("{name}.html")), render(&report, "reports/20261121-0240")).unwrap();
+    for (name, report) in
+        [("report", fixture::report()), ("clean", fixture::clean()), ("large", fixture::large())]
+    {
+        std::fs::write(directory.join(format!("{name}.json")), crate::report::json::render(&report, ""))
+            .unwrap();
+        std::fs::write(directory.join(format!("{name}.html")), render(&report, "reports/20261121-0240"))
+            .unwrap();
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+/// A drawing narrower than this share of its width would be hard to read; its frame scrolls instead.
+const SMALLEST_SHARE: f64 = 0.84;
+
 /// A drawing that grows element by element.
 pub struct Canvas {
     out: String,
@@ -23,8 +26,9 @@ impl Canvas {
     pub fn new(id: &str, width: f64, height: f64, title: &str, desc: &str) -> Self {
         let (title, desc) = (escaped(title), escaped(desc));
         let out = format!(
-            "<svg class=\"chart\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" \
-             aria-labelledby=\"{id}-t {id}-d\"><title id=\"{id}-t\">{title}</title><desc id=\"{id}-d\">{desc}</desc>"
+            "<svg class=\"chart\" viewBox=\"0 0 {width:.0} {height:.0}\" style=\"max-width:{width:.0}px;min-width:{:.0}px\" role=\"img\" \
+             aria-labelledby=\"{id}-t {id}-d\"><title id=\"{id}-t\">{title}</title><desc id=\"{id}-d\">{desc}</desc>",
+            width * SMALLEST_SHARE
         );
         Self { out }
     }

@@ -21,7 +21,11 @@ struct Row {
 /// One bar per step; None if nothing was counted. Lost is red, what is unknown stands apart.
 pub fn flow(cell: &CellResult, id: &str) -> Option<String> {
     let rows = rows(cell);
-    let most = rows.iter().map(|row| row.parts.iter().map(|part| part.0).sum::<u64>()).max().filter(|most| *most > 0)?;
+    let most = rows
+        .iter()
+        .map(|row| row.parts.iter().map(|part| part.0).sum::<u64>())
+        .max()
+        .filter(|most| *most > 0)?;
     let x = Scale::linear(0.0, most as f64, 0.0, RIGHT - LEFT);
     let words: Vec<String> = rows.iter().map(|row| format!("{} {}", row.label, row.text)).collect();
     let title = format!("{} on {}: where the messages went", cell.scenario, cell.system.name);
@@ -55,7 +59,11 @@ fn rows(cell: &CellResult) -> Vec<Row> {
         if let Some(failed) = metrics.failed.filter(|failed| *failed > 0) {
             text.push_str(&format!(" · {} refused", thousands(failed)));
         }
-        rows.push(Row { label: "acknowledged", parts: vec![(acked, "flow"), (unknown, "flow unknown")], text });
+        rows.push(Row {
+            label: "acknowledged",
+            parts: vec![(acked, "flow"), (unknown, "flow unknown")],
+            text,
+        });
         match metrics.lost {
             Some(lost) => rows.push(Row {
                 label: "of these stored",

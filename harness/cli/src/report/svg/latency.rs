@@ -29,7 +29,8 @@ pub fn latency(id: &str, title: &str, rows: &[Row]) -> String {
     let most = rows.iter().map(|row| ms(row.quantiles.p999)).fold(0.001, f64::max);
     let x = Scale::log(least.min(most), most, LEFT, RIGHT);
     let bottom = TOP + rows.len() as f64 * ROW;
-    let words: Vec<String> = rows.iter().take(20).map(|row| format!("{}: {}", row.label, in_words(&row.quantiles))).collect();
+    let words: Vec<String> =
+        rows.iter().take(20).map(|row| format!("{}: {}", row.label, in_words(&row.quantiles))).collect();
     let mut canvas = Canvas::new(id, WIDTH, bottom + 30.0, title, &words.join("; "));
     for (at, text) in [(RIGHT + 70.0, "p50"), (RIGHT + 150.0, "p99"), (RIGHT + 232.0, "p99.9")] {
         canvas.text("tick", at, TOP - 14.0, Anchor::End, text);
@@ -49,7 +50,9 @@ pub fn latency(id: &str, title: &str, rows: &[Row]) -> String {
         canvas.line(&format!("bar {}", row.class), (at(q.p50), y), (at(q.p99), y));
         canvas.dot(&format!("dot {}", row.class), at(q.p50), y, 4.0);
         canvas.line(&format!("whisker {}", row.class), (at(q.p999), y - 4.0), (at(q.p999), y + 4.0));
-        for (place, us, share) in [(RIGHT + 70.0, q.p50, 0.5), (RIGHT + 150.0, q.p99, 0.99), (RIGHT + 232.0, q.p999, 0.999)] {
+        for (place, us, share) in
+            [(RIGHT + 70.0, q.p50, 0.5), (RIGHT + 150.0, q.p99, 0.99), (RIGHT + 232.0, q.p999, 0.999)]
+        {
             canvas.text("value", place, y + 4.0, Anchor::End, &bounded(q, us, share));
         }
     }
@@ -68,7 +71,12 @@ pub fn bounded(quantiles: &Quantiles, us: u64, share: f64) -> String {
 }
 
 fn in_words(q: &Quantiles) -> String {
-    format!("median {}, p99 {}, p99.9 {}", bounded(q, q.p50, 0.5), bounded(q, q.p99, 0.99), bounded(q, q.p999, 0.999))
+    format!(
+        "median {}, p99 {}, p99.9 {}",
+        bounded(q, q.p50, 0.5),
+        bounded(q, q.p99, 0.99),
+        bounded(q, q.p999, 0.999)
+    )
 }
 
 #[cfg(test)]
@@ -77,7 +85,8 @@ mod tests {
 
     #[test]
     fn only_quantiles_that_censored_samples_reach_are_bounds() {
-        let quantiles = Quantiles { count: 1000, censored: 5, p50: 900, p99: 9000, p999: 50_000, ..Quantiles::default() };
+        let quantiles =
+            Quantiles { count: 1000, censored: 5, p50: 900, p99: 9000, p999: 50_000, ..Quantiles::default() };
         assert_eq!(bounded(&quantiles, quantiles.p99, 0.99), "9.0 ms");
         assert_eq!(bounded(&quantiles, quantiles.p999, 0.999), "≥ 50 ms");
     }

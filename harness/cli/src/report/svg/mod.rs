@@ -19,9 +19,9 @@ pub fn system_class(systems: &[&str], name: &str) -> String {
         "rocketmq" => 3,
         "sim" => 4,
         _ => {
-            let others = systems.iter().filter(|other| {
-                !matches!(**other, "reference" | "kafka" | "rabbitmq" | "rocketmq" | "sim")
-            });
+            let others = systems
+                .iter()
+                .filter(|other| !matches!(**other, "reference" | "kafka" | "rabbitmq" | "rocketmq" | "sim"));
             5 + others.take_while(|other| **other != name).count() % 3
         }
     };

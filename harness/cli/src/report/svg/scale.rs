@@ -25,7 +25,8 @@ impl Scale {
 
     /// From zero to a round number not below `high`.
     pub fn from_zero(high: f64, from: f64, to: f64) -> Self {
-        Self::linear(0.0, step_above(high.max(1e-9)), from, to)
+        let step = step_above(high.max(1e-9) / 4.0);
+        Self::linear(0.0, (high / step).ceil().max(1.0) * step, from, to)
     }
 
     /// Where a value stands; values outside are held at the edge.
@@ -57,7 +58,10 @@ impl Scale {
         if tens.len() > 1 {
             return tens;
         }
-        (first..=last).flat_map(|power| [1.0, 2.0, 5.0].map(|m| m * 10_f64.powi(power))).filter(inside).collect()
+        (first..=last)
+            .flat_map(|power| [1.0, 2.0, 5.0].map(|m| m * 10_f64.powi(power)))
+            .filter(inside)
+            .collect()
     }
 }
 
@@ -82,9 +86,9 @@ mod tests {
     #[test]
     fn an_axis_from_zero_ends_at_a_round_number() {
         let scale = Scale::from_zero(3521.0, 100.0, 0.0);
-        assert!((scale.at(5000.0) - 0.0).abs() < 1e-9);
+        assert!((scale.at(4000.0) - 0.0).abs() < 1e-9);
         assert!((scale.at(0.0) - 100.0).abs() < 1e-9);
-        assert_eq!(scale.ticks(2), [0.0, 5000.0]);
+        assert_eq!(scale.ticks(2), [0.0, 2000.0, 4000.0]);
     }
 
     #[test]

@@ -42,7 +42,13 @@ pub fn timeline(cell: &CellResult, timeline: &Timeline, id: &str) -> String {
         canvas.line("fault-edge", (from, top + 8.0), (from, bottom));
     }
     for label in &labels {
-        canvas.text("fault-label", label.x, (label.row as f64 + 1.0) * LABEL_ROW - 3.0, Anchor::Start, &label.text);
+        canvas.text(
+            "fault-label",
+            label.x,
+            (label.row as f64 + 1.0) * LABEL_ROW - 3.0,
+            Anchor::Start,
+            &label.text,
+        );
     }
     rate_panel(&mut canvas, &points, panels[0], &x);
     latency_panel(&mut canvas, &points, panels[1], &x);
@@ -72,9 +78,8 @@ fn fold(timeline: &Timeline) -> Vec<Point> {
         let sum = |field: fn(&Slot) -> u32| slots.iter().map(|slot| f64::from(field(slot))).sum::<f64>();
         let acks = slots.iter().filter(|slot| slot.ack_p50_us.is_some());
         let weight: f64 = acks.clone().map(|slot| f64::from(slot.acked)).sum();
-        let median: f64 = acks
-            .map(|slot| f64::from(slot.acked) * f64::from(slot.ack_p50_us.unwrap_or_default()))
-            .sum();
+        let median: f64 =
+            acks.map(|slot| f64::from(slot.acked) * f64::from(slot.ack_p50_us.unwrap_or_default())).sum();
         Point {
             at_ms: (index as f64 + 0.5) * chunk_ms,
             acked_per_s: sum(|slot| slot.acked) / width_s,
@@ -101,9 +106,14 @@ fn rate_panel(canvas: &mut Canvas, points: &[Point], (top, height): (f64, f64), 
     canvas.words(
         LEFT,
         top - 9.0,
-        &[("name acked", "acknowledged"), ("unit", "and"), ("name delivered", "delivered"), ("unit", "messages/s")],
+        &[
+            ("name acked", "acknowledged"),
+            ("unit", "and"),
+            ("name delivered", "delivered"),
+            ("unit", "messages/s"),
+        ],
     );
-    grid(canvas, &y, 2, |tick| thousands(tick as u64));
+    grid(canvas, &y, 3, |tick| thousands(tick as u64));
     let line = |value: fn(&Point) -> f64| -> Vec<_> {
         points.iter().map(|point| Some((x.at(point.at_ms), y.at(value(point))))).collect()
     };
@@ -130,28 +140,37 @@ fn latency_panel(canvas: &mut Canvas, points: &[Point], (top, height): (f64, f64
     canvas.words(
         LEFT,
         top - 9.0,
-        &[("name", "ack latency"), ("name acked", "p50"), ("unit", "to"), ("name p99", "p99"), ("unit", unit)],
+        &[
+            ("name", "ack latency"),
+            ("name acked", "p50"),
+            ("unit", "to"),
+            ("name p99", "p99"),
+            ("unit", unit),
+        ],
     );
-    grid(canvas, &y, 2, number);
+    grid(canvas, &y, 3, number);
     let band: Vec<_> = points
         .iter()
         .map(|point| Some((x.at(point.at_ms), y.at(point.p50_ms?), y.at(point.p99_ms?))))
         .collect();
     canvas.band("p99-band", &band);
-    let upper: Vec<_> =
-        points.iter().map(|point| Some((x.at(point.at_ms), y.at(point.p99_ms?)))).collect();
+    let upper: Vec<_> = points.iter().map(|point| Some((x.at(point.at_ms), y.at(point.p99_ms?)))).collect();
     canvas.path("line p99", &upper);
-    let median: Vec<_> =
-        points.iter().map(|point| Some((x.at(point.at_ms), y.at(point.p50_ms?)))).collect();
+    let median: Vec<_> = points.iter().map(|point| Some((x.at(point.at_ms), y.at(point.p50_ms?)))).collect();
     canvas.path("line acked", &median);
 }
 
 fn backlog_panel(canvas: &mut Canvas, points: &[Point], (top, height): (f64, f64), x: &Scale) {
     let most = points.iter().map(|point| point.backlog).max().unwrap_or(0);
     let y = Scale::from_zero((most as f64).max(10.0), top + height, top);
-    canvas.words(LEFT, top - 9.0, &[("name", "backlog"), ("unit", "messages acknowledged, not yet delivered")]);
-    grid(canvas, &y, 2, |tick| thousands(tick as u64));
-    let line: Vec<_> = points.iter().map(|point| Some((x.at(point.at_ms), y.at(point.backlog as f64)))).collect();
+    canvas.words(
+        LEFT,
+        top - 9.0,
+        &[("name", "backlog"), ("unit", "messages acknowledged, not yet delivered")],
+    );
+    grid(canvas, &y, 3, |tick| thousands(tick as u64));
+    let line: Vec<_> =
+        points.iter().map(|point| Some((x.at(point.at_ms), y.at(point.backlog as f64)))).collect();
     let area: Vec<_> = line.iter().map(|point| point.map(|(px, py)| (px, y.at(0.0), py))).collect();
     canvas.band("backlog-band", &area);
     canvas.path("line backlog", &line);
@@ -192,7 +211,9 @@ fn leader_lane(canvas: &mut Canvas, timeline: &Timeline, top: f64, end_ms: f64, 
     for (index, leader) in timeline.leaders.iter().enumerate() {
         let (from, until) = (x.at(leader.from_ms), x.at(leader.until_ms.min(end_ms)));
         let (long, short) = match leader.node {
-            Some(node) if leader.epoch >= 0 => (format!("node {node}, epoch {}", leader.epoch), node.to_string()),
+            Some(node) if leader.epoch >= 0 => {
+                (format!("node {node}, epoch {}", leader.epoch), node.to_string())
+            }
             Some(node) => (format!("node {node}"), node.to_string()),
             None => ("no leader".to_owned(), String::new()),
         };
@@ -203,7 +224,8 @@ fn leader_lane(canvas: &mut Canvas, timeline: &Timeline, top: f64, end_ms: f64, 
             None => "leader nobody",
         };
         canvas.rect(class, from, top, (until - from - 1.0, LANE), hint.trim());
-        let named = if index == 0 && !partition.is_empty() { format!("{partition}: {long}") } else { long.clone() };
+        let named =
+            if index == 0 && !partition.is_empty() { format!("{partition}: {long}") } else { long.clone() };
         let fits = |text: &String| text_width(text) + 8.0 < until - from;
         if let Some(text) = [named, long, short].into_iter().find(fits) {
             canvas.text("leader-label", f64::midpoint(from, until), top + 12.0, Anchor::Middle, &text);
@@ -227,7 +249,11 @@ fn time_axis(canvas: &mut Canvas, timeline: &Timeline, (top, bottom): (f64, f64)
 }
 
 fn number(value: f64) -> String {
-    if value >= 1000.0 { thousands(value.round() as u64) } else { format!("{}", (value * 1000.0).round() / 1000.0) }
+    if value >= 1000.0 {
+        thousands(value.round() as u64)
+    } else {
+        format!("{}", (value * 1000.0).round() / 1000.0)
+    }
 }
 
 struct Label {
@@ -302,7 +328,11 @@ mod tests {
     #[test]
     fn labels_that_would_touch_stand_in_rows() {
         let x = Scale::linear(0.0, 10_000.0, LEFT, RIGHT);
-        let faults = [band("kill leader of orders/1 (node 3)", 4000.0), band("stall followers", 4100.0), band("cut", 9000.0)];
+        let faults = [
+            band("kill leader of orders/1 (node 3)", 4000.0),
+            band("stall followers", 4100.0),
+            band("cut", 9000.0),
+        ];
         let rows: Vec<usize> = place_labels(&faults, &x).iter().map(|label| label.row).collect();
         assert_eq!(rows, [0, 1, 0]);
     }
@@ -324,7 +354,8 @@ mod tests {
 
     #[test]
     fn a_long_run_is_folded_and_keeps_its_peaks() {
-        let mut slots = vec![Slot { acked: 10, ack_p50_us: Some(1000), ack_p99_us: Some(2000), ..Slot::default() }; 5000];
+        let mut slots =
+            vec![Slot { acked: 10, ack_p50_us: Some(1000), ack_p99_us: Some(2000), ..Slot::default() }; 5000];
         slots[4321].ack_p99_us = Some(900_000);
         slots[1234].backlog = 77;
         let points = fold(&Timeline { slot_ms: 10, slots, ..Timeline::default() });
