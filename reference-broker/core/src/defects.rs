@@ -61,6 +61,24 @@ impl Defect {
     }
 }
 
+impl Defect {
+    /// What it does, for people.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::AckBeforeReplicate => "acks=all is answered before any follower has the record",
+            Self::HwAheadOfIsr => "the high watermark follows the leader's end, ahead of the followers",
+            Self::SkipTruncation => "a follower keeps its tail when the new leader's log diverges from it",
+            Self::DedupeOff => "a batch that was stored already is appended again",
+            Self::ElectOutsideIsr => "a live replica from outside the ISR is elected",
+            Self::FlipByte => "a byte of a record is flipped before it is stored, and the CRC made to fit",
+            Self::PhantomRecord => "a record that nobody sent is stored from time to time",
+            Self::AppendRejected => "a batch is stored although its producer was told that it was rejected",
+            Self::SkipSequenceCheck => "batches are accepted in any order of their sequence numbers",
+            Self::CommitHighWatermark => "a committed offset is stored as the high watermark",
+        }
+    }
+}
+
 impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

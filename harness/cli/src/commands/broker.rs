@@ -13,9 +13,14 @@ use crate::provision::{BrokerSpec, die_with_parent};
 /// Version of the reference broker, as told in reports.
 pub const REFERENCE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Names and descriptions of the planted bugs.
+/// Names of the planted bugs.
 pub fn defect_names() -> Vec<&'static str> {
     Defect::ALL.into_iter().map(Defect::name).collect()
+}
+
+/// Names of the planted bugs, and what they do.
+pub fn defect_descriptions() -> Vec<(&'static str, &'static str)> {
+    Defect::ALL.into_iter().map(|defect| (defect.name(), defect.about())).collect()
 }
 
 /// Runs the node that standard input describes until it is stopped.

@@ -7,12 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use mqproof_core::history::{Event, EventKind, SealReason};
+use mqproof_core::ids::NodeId;
 use mqproof_core::plan::Plan;
 use mqproof_core::verdict::{FaultResult, SystemInfo};
 use mqproof_drivers::admin::Admin;
 use mqproof_drivers::client::{ClientJob, ClientLine};
 use tokio::runtime::Handle;
 
+use super::connect::connect;
 use super::clients::{ClientSetup, Clients};
 use super::drain;
 use super::error::CellError;
@@ -59,8 +61,6 @@ pub struct CellOrder<'a> {
     pub dir: &'a Path,
     /// Stands in every message.
     pub run_id: u64,
-    /// Keep what the brokers stored.
-    pub keep_data: bool,
     /// For the proxies.
     pub runtime: &'a Handle,
     /// Set by Ctrl-C.
@@ -81,14 +81,14 @@ pub fn conduct(order: &CellOrder<'_>, observer: &mut dyn Observer) -> Result<Cel
 }
 
 fn reach(address: &str) -> Result<External, CellError> {
-    let unreachable = |why: String| ProvisionError::Unreachable { address: address.to_owned(), why };
-    let admin = mqproof_drivers::kafka::connect_admin(address).map_err(|error| unreachable(error.to_string()))?;
-    let cluster = setup::wait_for_brokers(&*admin, 1, Duration::from_secs(5)).map_err(unreachable)?;
-    Ok(External::new(address.to_owned(), cluster.brokers.iter().map(|one| mqproof_core::ids::NodeId(one.id as u32)).collect()))
+    let admin = connect(address)?;
+    let cluster = setup::wait_for_brokers(&*admin, 1, Duration::from_secs(5))
+        .map_err(|why| ProvisionError::Unreachable { address: address.to_owned(), why })?;
+    Ok(External::new(address.to_owned(), cluster.brokers.iter().map(|one| NodeId(one.id as u32)).collect()))
 }
 
 /// A cell whose cluster is ready.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     order: &'a CellOrder<'a>,
     cluster: &'a mut dyn Cluster,
     admin: Box<dyn Admin>,
@@ -100,7 +100,6 @@ struct Running<'a> {
     watcher: Option<Watcher>,
     load_begins_ns: u64,
     settings: BTreeMap<String, String>,
-    library: String,
     notes: Vec<String>,
     troubles: Vec<String>,
     pace: Pace,
@@ -110,14 +109,10 @@ impl<'a> Running<'a> {
     fn prepare(order: &'a CellOrder<'a>, cluster: &'a mut dyn Cluster) -> Result<Self, CellError> {
         let plan = order.plan;
         let bootstrap = cluster.bootstrap();
-        let connect = || {
-            mqproof_drivers::kafka::connect_admin(&bootstrap)
-                .map_err(|error| ProvisionError::Unreachable { address: bootstrap.clone(), why: error.to_string() })
-        };
-        let admin = connect()?;
+        let admin = connect(&bootstrap)?;
         setup::wait_for_brokers(&*admin, cluster.brokers().len(), Duration::from_secs(10)).map_err(|why| {
             let hands = cluster.hands();
-            let log = hands.map(|hands| hands.log_tail(mqproof_core::ids::NodeId(1))).unwrap_or_default();
+            let log = hands.map(|hands| hands.log_tail(NodeId(1))).unwrap_or_default();
             ProvisionError::NotReady { what: format!("the cluster is not ready: {why}"), log }
         })?;
         setup::create_topics(&*admin, plan)?;
@@ -127,7 +122,7 @@ impl<'a> Running<'a> {
         let mut journal = ConductorJournal::create(&history, plan, order.run_id, load_begins_ns)?;
         let (messages, inbox) = channel();
         let topics = journal.topics().to_vec();
-        let watcher = Watcher::start(connect()?, topics, messages.clone())
+        let watcher = Watcher::start(connect(&bootstrap)?, topics, messages.clone())
             .map_err(|error| CellError::Harness(format!("cannot start a thread: {error}")))?;
         note_nodes(&mut journal, cluster);
         let setup = ClientSetup {
@@ -147,7 +142,6 @@ impl<'a> Running<'a> {
         }
         Ok(Self {
             order,
-            library: admin.library(),
             admin,
             journal,
             clients,
@@ -175,6 +169,7 @@ impl<'a> Running<'a> {
         result?;
         ended?;
         self.troubles.extend(self.journal.trouble.take());
+        self.clean_up();
         self.notes.extend(self.clients.troubles());
         let settle = self.order.plan.consumers.first().map(|one| format!("{:?}", one.settle).to_lowercase());
         let mut settings = std::mem::take(&mut self.settings);
@@ -196,6 +191,16 @@ impl<'a> Running<'a> {
             troubles: self.troubles,
             interrupted,
         })
+    }
+
+    /// Somebody else's cluster is left as it was found.
+    fn clean_up(&mut self) {
+        if self.order.target.address.is_some() {
+            let topics: Vec<String> = self.order.plan.topology.topics.keys().cloned().collect();
+            if let Err(error) = self.admin.delete_topics(&topics, setup::ASK) {
+                self.notes.push(format!("the topics of this run are still there: {error}"));
+            }
+        }
     }
 
     fn load_and_drain(&mut self, observer: &mut dyn Observer) -> Result<(), CellError> {

@@ -6,8 +6,10 @@
 mod cell;
 mod client_process;
 mod clients;
+mod connect;
 mod drain;
 mod error;
+mod external;
 mod journal;
 mod message;
 mod setup;
@@ -15,7 +17,8 @@ mod status;
 mod target;
 mod watch;
 
-pub use cell::{CellOutcome, conduct};
+pub use cell::{CellOrder, conduct, data_dir, make_dirs};
 pub use error::CellError;
+pub use external::fit_to_external;
 pub use status::{CellStatus, Observer};
-pub use target::{System, Target, TargetError};
+pub use target::{System, Target};

@@ -14,7 +14,7 @@ pub fn environment(run_dir: &Path) -> Environment {
         load_average: load,
         kernel: format!("{} {}", name.sysname().to_string_lossy(), name.release().to_string_lossy()),
         file_system: file_system(run_dir),
-        client_library: mqproof_drivers::kafka::library_version(),
+        client_library: mqproof_drivers::kafka::library(),
         git_commit: option_env!("MQPROOF_GIT_COMMIT").map(str::to_owned),
         binary_crc32c: binary_checksum(),
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use mqproof_core::checkers::KeyOf;
+use mqproof_core::checkers::{HistorySource, PlanKeys};
 use mqproof_core::history::{Event, EventKind, History, JournalKind, Outcome};
-use mqproof_core::plan::Plan;
+use mqproof_core::plan::{Durability, Plan};
 use mqproof_core::verdict::{CellResult, FaultResult, RunFacts, SystemInfo, judge};
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,8 @@ pub fn judge_cell(dir: &Path, plan: &Plan, facts: &CellFacts) -> Result<CellResu
         clock_epsilon_ns: 0,
         interrupted: facts.interrupted,
     };
-    let source = mqproof_core::checkers::HistorySource::new(&history, plan);
-    let keys = mqproof_core::workload::PlanKeys::new(plan);
+    let source = HistorySource::new(&history);
+    let keys = PlanKeys::new(plan);
     let judged = judge(plan, &run_facts, &keys, &source);
     let mut faults = if facts.faults.is_empty() { judged.faults } else { facts.faults.clone() };
     measure_bites(plan, &history, &mut faults);
@@ -91,6 +91,10 @@ pub fn judge_cell(dir: &Path, plan: &Plan, facts: &CellFacts) -> Result<CellResu
 /// The bite meter of each kill of a leader: messages that were acknowledged before the high watermark was asked for,
 /// just before the kill, and that lay at or above it.
 fn measure_bites(plan: &Plan, history: &History, faults: &mut [FaultResult]) {
+    // Without acknowledgements there are no offsets to compare.
+    if plan.durability == Durability::None {
+        return;
+    }
     let Some(conductor) = history.conductor() else { return };
     let topics = &conductor.meta().topics;
     let mut bound: Option<Event> = None;

@@ -13,5 +13,5 @@ pub use cells::{Cell, cells_of};
 pub use directory::{RunDirectory, RunRecord};
 pub use environment::environment;
 pub use judge::{CellFacts, judge_cell};
-pub use load::{Loaded, load_scenarios};
-pub use sweep::{Leftover, leftovers};
+pub use load::{built_in_claims, load_scenarios};
+pub use sweep::leftovers;

@@ -1,0 +1,337 @@
+//! `mqproof run`: scenarios on clusters, verdicts, reports.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use jiff::Zoned;
+use mqproof_core::verdict::{
+    CellResult, ExitStatus, Metrics, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, VerdictWord, exit_status,
+};
+use tokio::runtime::Runtime;
+
+use super::broker::defect_names;
+use crate::conduct::{CellError, CellOrder, Observer, System, Target, conduct, data_dir, make_dirs};
+use crate::failure::Failure;
+use crate::report;
+use crate::run::{
+    Cell, CellFacts, RunDirectory, RunRecord, cells_of, environment, judge_cell, leftovers, load_scenarios,
+};
+
+/// Arguments of `mqproof run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Scenario files, or directories of them [default: scenarios/smoke]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Where to run: `reference`, or `kafka=HOST:PORT` for a cluster that is already there
+    #[arg(long, value_name = "SYSTEM[=ADDRESS]", value_delimiter = ',', default_value = "reference")]
+    on: Vec<Target>,
+    /// Seed of every random choice [default: drawn from the clock, and printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How often each cell runs; repeat n has the seed SEED + n
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    repeat: u32,
+    /// Directory of the run; must be missing or empty [default: a new one under reports/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Change a key of the scenarios, or narrow a matrix: `durability=quorum`
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Plant a bug in the reference broker (see `mqproof defects`)
+    #[arg(long, value_name = "NAME")]
+    defect: Vec<String>,
+    /// Keep what the brokers stored
+    #[arg(long)]
+    keep_data: bool,
+}
+
+/// Runs all cells; the exit status.
+pub fn run(args: &RunArgs) -> Result<u8, Failure> {
+    check_defects(args)?;
+    let default = [PathBuf::from("scenarios/smoke")];
+    let paths = if args.paths.is_empty() { &default[..] } else { &args.paths };
+    let loaded = load_scenarios(paths, &args.set)?;
+    let seed = args.seed.unwrap_or_else(drawn_seed);
+    let cells = cells_of(&loaded, &args.on, seed, args.repeat);
+    let (directory, record) = prepare_directory(args, seed)?;
+    let session = Session::start(args, &directory, &record)?;
+    let report = session.run_all(&cells, seed);
+    finish(&directory, record, &report)?;
+    let styled = crate::terminal::stdout_is_styled();
+    println!("{}", report::terminal::render(&report, directory.path(), styled));
+    Ok(report.run.exit_status)
+}
+
+fn check_defects(args: &RunArgs) -> Result<(), Failure> {
+    let known = defect_names();
+    for name in &args.defect {
+        if !known.contains(&name.as_str()) {
+            return Err(Failure::input(format!("unknown defect `{name}`\nhint: known defects are {}", known.join(", "))));
+        }
+    }
+    match args.on.iter().find(|target| target.system != System::Reference) {
+        Some(target) if !args.defect.is_empty() => Err(Failure::input(format!(
+            "`--defect` plants bugs in the reference broker only, not in `{}`",
+            target.system.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Short enough to be typed again.
+fn drawn_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() as u64 ^ u64::from(std::process::id()) << 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 44
+}
+
+fn prepare_directory(args: &RunArgs, seed: u64) -> Result<(RunDirectory, RunRecord), Failure> {
+    let now = Zoned::now();
+    let (directory, id) = RunDirectory::create(args.out.as_deref(), &now).map_err(|error| {
+        let place = args.out.clone().unwrap_or_else(|| PathBuf::from("reports"));
+        Failure::environment(format!(
+            "cannot make the run directory `{}`: {error}\nhint: `--out` takes a directory that is missing or empty",
+            place.display()
+        ))
+    })?;
+    if let Some(reports) = directory.path().parent() {
+        for leftover in leftovers(reports) {
+            // Whatever cannot be removed now is told by `mqproof heal`.
+            let _ = leftover.remove();
+        }
+    }
+    let record = RunRecord {
+        id,
+        number: drawn_seed() << 20 | u64::from(std::process::id()),
+        seed,
+        started: now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        command: std::env::args().collect(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        boot_id: mqproof_drivers::clock::boot_id(),
+        environment: environment(directory.path()),
+        finished: false,
+    };
+    directory
+        .write_record(&record)
+        .map_err(|error| Failure::environment(format!("cannot write into `{}`: {error}", directory.path().display())))?;
+    Ok((directory, record))
+}
+
+fn finish(directory: &RunDirectory, mut record: RunRecord, report: &RunReport) -> Result<(), Failure> {
+    record.finished = true;
+    let json = serde_json::to_string_pretty(report).expect("a report is plain data");
+    let files = [
+        ("verdict.json", json),
+        ("junit.xml", report::junit::render(report)),
+        ("report.html", report::html::render(report)),
+    ];
+    for (name, text) in files {
+        directory.write(name, &text).map_err(|error| {
+            Failure::environment(format!("cannot write `{}`: {error}", directory.path().join(name).display()))
+        })?;
+    }
+    directory.write_record(&record)?;
+    Ok(())
+}
+
+/// What all cells of a run share.
+struct Session<'a> {
+    args: &'a RunArgs,
+    directory: &'a RunDirectory,
+    record: &'a RunRecord,
+    runtime: Runtime,
+    interrupted: Arc<AtomicBool>,
+    begun: Instant,
+}
+
+impl<'a> Session<'a> {
+    fn start(args: &'a RunArgs, directory: &'a RunDirectory, record: &'a RunRecord) -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::harness(format!("cannot start the runtime: {error}")))?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        runtime.spawn(watch_signals(Arc::clone(&interrupted)));
+        Ok(Self { args, directory, record, runtime, interrupted, begun: Instant::now() })
+    }
+
+    fn run_all(&self, cells: &[Cell<'_>], seed: u64) -> RunReport {
+        let mut progress = report::progress::Progress::new(cells.len());
+        let mut results = Vec::new();
+        let mut environment_failed = false;
+        for cell in cells {
+            if self.interrupted.load(Ordering::Relaxed) {
+                break;
+            }
+            let title = format!("{} · {}", cell.target.system.name(), cell.plan.scenario);
+            progress.begin(&title);
+            let begun = Instant::now();
+            let mut result = match cell.not_offered() {
+                Some(why) => unrun(cell, VerdictWord::NotOffered, why),
+                None => self.run_cell(cell, &mut progress).unwrap_or_else(|error| {
+                    environment_failed |= error.is_environment();
+                    unrun(cell, VerdictWord::HarnessFailure, error.to_string())
+                }),
+            };
+            result.duration_ms = begun.elapsed().as_millis() as u64;
+            progress.finish(&result);
+            results.push(result);
+        }
+        progress.end();
+        number_witnesses(&mut results);
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
+        let status = self.status(&results, environment_failed, interrupted);
+        RunReport {
+            schema: VERDICT_SCHEMA.into(),
+            run: RunInfo {
+                id: self.record.id.clone(),
+                seed,
+                started: self.record.started.clone(),
+                duration_ms: self.begun.elapsed().as_millis() as u64,
+                version: self.record.version.clone(),
+                command: self.record.command.clone(),
+                interrupted,
+                exit_status: status as u8,
+                environment: self.record.environment.clone(),
+            },
+            results,
+        }
+    }
+
+    /// A cell that the environment refused is shown as a failure of the harness's kind, but the status says whose it was.
+    fn status(&self, results: &[CellResult], environment_failed: bool, interrupted: bool) -> ExitStatus {
+        match exit_status(results, environment_failed, interrupted) {
+            ExitStatus::HarnessFailure if environment_failed => ExitStatus::Environment,
+            status => status,
+        }
+    }
+
+    fn run_cell(&self, cell: &Cell<'_>, observer: &mut dyn Observer) -> Result<CellResult, CellError> {
+        let id = cell.id();
+        let dir = self.directory.cell(&id);
+        let mut plan = cell.plan.clone();
+        let mut notes = Vec::new();
+        if cell.target.address.is_some() {
+            notes = crate::conduct::fit_to_external(&mut plan, cell.target, self.record.number)?;
+        }
+        let disk = |error: std::io::Error| CellError::Disk(format!("cannot write `{}`: {error}", dir.display()));
+        make_dirs(&dir).map_err(disk)?;
+        std::fs::write(dir.join("scenario.yaml"), &cell.loaded.text).map_err(disk)?;
+        let json = serde_json::to_string_pretty(&plan).expect("a plan is plain data");
+        std::fs::write(dir.join("plan.json"), json).map_err(disk)?;
+        check_space(&plan, &dir)?;
+        let order = CellOrder {
+            plan: &plan,
+            target: cell.target,
+            defects: &self.args.defect,
+            dir: &dir,
+            run_id: self.record.number,
+            runtime: self.runtime.handle(),
+            interrupted: &self.interrupted,
+        };
+        let begun = Instant::now();
+        let outcome = conduct(&order, observer)?;
+        notes.extend(outcome.notes);
+        let facts = CellFacts {
+            cell_id: id,
+            path: cell.loaded.path.display().to_string(),
+            repeat: cell.repeat,
+            system: outcome.system,
+            faults: outcome.faults,
+            notes,
+            troubles: outcome.troubles,
+            interrupted: outcome.interrupted,
+            duration_ms: begun.elapsed().as_millis() as u64,
+        };
+        facts.write(&dir).map_err(disk)?;
+        observer.status(&crate::conduct::CellStatus { phase: "judging", progress: 1.0, ..Default::default() });
+        let result =
+            judge_cell(&dir, &plan, &facts).map_err(|error| CellError::Harness(error.to_string()))?;
+        if result.verdict != VerdictWord::Violated && !self.args.keep_data {
+            let _ = std::fs::remove_dir_all(data_dir(&dir));
+        }
+        Ok(result)
+    }
+}
+
+/// The first Ctrl-C ends the run in an orderly way, the second at once. Our children die with us.
+async fn watch_signals(interrupted: Arc<AtomicBool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if interrupted.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\ninterrupted: stopping clients and brokers, keeping what was recorded (again: end at once)");
+    }
+}
+
+/// Too little room is told before the load, not in its middle.
+fn check_space(plan: &mqproof_core::plan::Plan, dir: &std::path::Path) -> Result<(), CellError> {
+    let (Some(needed), Ok(stat)) = (plan.bytes_expected, rustix::fs::statvfs(dir)) else { return Ok(()) };
+    let free = stat.f_bavail * stat.f_frsize;
+    if needed > free {
+        return Err(CellError::Disk(format!(
+            "`{}` has {} MB free, and the plan will write {} MB\nhint: choose another directory with `--out`",
+            dir.display(),
+            free / 1_000_000,
+            needed / 1_000_000
+        )));
+    }
+    Ok(())
+}
+
+/// A cell without a history.
+fn unrun(cell: &Cell<'_>, verdict: VerdictWord, why: String) -> CellResult {
+    CellResult {
+        cell_id: cell.id(),
+        scenario: cell.plan.scenario.clone(),
+        about: cell.plan.about.clone(),
+        path: cell.loaded.path.display().to_string(),
+        seed: cell.plan.seed,
+        repeat: cell.repeat,
+        matrix: cell.plan.matrix.clone(),
+        decides: cell.plan.decides.clone(),
+        required: Vec::new(),
+        system: SystemInfo {
+            name: cell.target.system.name().into(),
+            profile: if cell.target.address.is_some() { "external" } else { "embedded" }.into(),
+            durability: cell.plan.durability.name().into(),
+            ..SystemInfo::default()
+        },
+        verdict,
+        why: Some(why),
+        checks: Vec::new(),
+        faults: Vec::new(),
+        metrics: Metrics::default(),
+        clock_epsilon_ns: 0,
+        duration_ms: 0,
+        timeline: None,
+        notes: Vec::new(),
+    }
+}
+
+/// Witnesses are asked for as V1, V2, … over the whole run.
+pub fn number_witnesses(results: &mut [CellResult]) {
+    let mut next = 1;
+    for result in results {
+        for check in result.checks.iter_mut().filter(|check| check.verdict == VerdictWord::Violated) {
+            for witness in &mut check.witnesses {
+                witness.id = format!("V{next}");
+                next += 1;
+            }
+        }
+    }
+}
