@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use owo_colors::Stream;
+use owo_colors::{OwoColorize, Stream};
 
 /// Whether errors may be coloured: a terminal, and no `NO_COLOR`.
 pub fn stderr_is_styled() -> bool {
@@ -15,14 +15,13 @@ pub fn stdout_is_styled() -> bool {
 }
 
 fn supports(stream: Stream) -> bool {
-    let mut styled = false;
-    let mark = &mut styled;
-    let _ = owo_colors::OwoColorize::if_supports_color(&"", stream, |text| {
-        *mark = true;
-        *text
-    })
-    .to_string();
-    styled
+    let styled = std::cell::Cell::new(false);
+    let probe = "".if_supports_color(stream, |text| {
+        styled.set(true);
+        text.default_color()
+    });
+    let _ = probe.to_string();
+    styled.get()
 }
 
 /// Whether standard error is a terminal that somebody looks at.

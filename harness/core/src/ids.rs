@@ -42,6 +42,27 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// A text that names no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no message")]
+pub struct NoMessage(String);
+
+impl std::str::FromStr for MessageId {
+    type Err = NoMessage;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, NoMessage> {
+        let parts = || {
+            let (session, seq) = text.strip_prefix('p')?.split_once('-')?;
+            let (producer, incarnation) = session.split_once('.')?;
+            let session =
+                SessionId { producer: producer.parse().ok()?, incarnation: incarnation.parse().ok()? };
+            Some(Self::new(session, seq.parse().ok()?))
+        };
+        parts().ok_or_else(|| NoMessage(text.to_owned()))
+    }
+}
+
 /// One life of one producer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct SessionId {

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mqproof_core::checkers::{Conductor, HistorySource, Narrator};
+use mqproof_core::ids::MessageId;
 use mqproof_core::plan::Plan;
-use mqproof_core::verdict::{CellResult, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, exit_status};
+use mqproof_core::verdict::{CellResult, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, WitnessEvent, exit_status};
 
 use super::run::number_witnesses;
 use crate::failure::Failure;
@@ -79,12 +81,17 @@ fn cells(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), Failure> {
 }
 
 fn judge_dir(cell: &Path) -> Result<CellResult, Failure> {
-    let text = std::fs::read_to_string(cell.join("plan.json"))
-        .map_err(|error| Failure::input(format!("cannot read the plan of `{}`: {error}", cell.display())))?;
-    let plan: Plan = serde_json::from_str(&text)
-        .map_err(|error| Failure::input(format!("cannot read the plan of `{}`: {error}", cell.display())))?;
+    let plan = plan_of(cell)?;
     let facts = CellFacts::read(cell).unwrap_or_else(|| facts_of_a_dead_run(cell, &plan));
     judge_cell(cell, &plan, &facts)
+}
+
+fn plan_of(cell: &Path) -> Result<Plan, Failure> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Failure::input(format!("cannot read the plan of `{}`: {error}", cell.display()))
+    };
+    let text = std::fs::read_to_string(cell.join("plan.json")).map_err(|error| unreadable(&error))?;
+    serde_json::from_str(&text).map_err(|error| unreadable(&error))
 }
 
 /// A run that was killed wrote no facts; its journals tell what they can.
@@ -107,4 +114,24 @@ fn facts_of_a_dead_run(cell: &Path, plan: &Plan) -> CellFacts {
         interrupted: true,
         duration_ms: 0,
     }
+}
+
+/// The life of a message in each cell that knows it.
+pub fn life_of_message(
+    path: &Path,
+    message: MessageId,
+) -> Result<Vec<(String, Vec<WitnessEvent>)>, Failure> {
+    let mut lives = Vec::new();
+    for cell in cells(path)?.1 {
+        let history = mqproof_drivers::journal::open_history(&cell.join("history"))
+            .map_err(|error| Failure::input(error.to_string()))?;
+        let source = HistorySource::new(&history);
+        let (plan, conductor) = (plan_of(&cell)?, Conductor::read(&source));
+        let events = Narrator { source: &source, plan: &plan, conductor: &conductor }.life_of(message);
+        if !events.is_empty() {
+            let id = cell.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            lives.push((id, events));
+        }
+    }
+    Ok(lives)
 }

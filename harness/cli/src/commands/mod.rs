@@ -68,7 +68,7 @@ impl Cli {
             Command::Heal(args) => heal::run(&args),
             Command::Schema => Ok(schema::run()),
             Command::Broker => broker::run().map_err(|error| Failure::harness(error.to_string())),
-            Command::Client => client::run().map_err(|error| Failure::harness(error.to_string())),
+            Command::Client => Ok(client::run()),
         }
     }
 }

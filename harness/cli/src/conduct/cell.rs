@@ -32,6 +32,8 @@ use crate::provision::{Cluster, Embedded, External, ProvisionError};
 const CLIENTS_LEAD: Duration = Duration::from_millis(400);
 /// How long producers may take after the end of load, beyond what their own time-outs allow.
 const PRODUCERS_GRACE: Duration = Duration::from_secs(15);
+/// How long producers may take to connect after they should have begun.
+const CONNECT_WITHIN_NS: u64 = 10_000_000_000;
 /// One turn of the loop.
 const TURN: Duration = Duration::from_millis(4);
 
@@ -103,6 +105,8 @@ pub(super) struct Running<'a> {
     notes: Vec<String>,
     troubles: Vec<String>,
     pace: Pace,
+    /// Whether it was looked at that the producers began in time.
+    producers_noted: bool,
 }
 
 impl<'a> Running<'a> {
@@ -154,6 +158,7 @@ impl<'a> Running<'a> {
             notes: link_notes(cluster),
             troubles: Vec::new(),
             pace: Pace::default(),
+            producers_noted: false,
             cluster,
         })
     }
@@ -217,13 +222,15 @@ impl<'a> Running<'a> {
 
     /// From the first message to the end of the last producer.
     fn load(&mut self, observer: &mut dyn Observer) -> Result<(), CellError> {
-        self.wait_for_clients()?;
         let mut begun = false;
         let end_ns = self.load_begins_ns + self.order.plan.load_ms * 1_000_000;
         let late_ns = end_ns + PRODUCERS_GRACE.as_nanos() as u64;
         while !self.is_interrupted() {
             self.turn()?;
             let now = now_ns();
+            if !self.producers_noted {
+                self.note_late_producers(now)?;
+            }
             if !begun && now >= self.load_begins_ns {
                 begun = true;
                 self.journal.record(self.mark(self.load_begins_ns, 0));
@@ -251,19 +258,19 @@ impl<'a> Running<'a> {
         Event { t_ns, msg: 0, a: 0, b: 0, kind: EventKind::Mark, flags, c: 0 }
     }
 
-    fn wait_for_clients(&mut self) -> Result<(), CellError> {
-        let until = self.load_begins_ns + 10_000_000_000;
-        while !self.clients.all_ready() && !self.is_interrupted() {
-            self.turn()?;
-            if now_ns() > until {
-                return Err(CellError::Harness("a client did not connect within 10 s".into()));
+    /// Tells once if the producers were not connected when they should have begun.
+    fn note_late_producers(&mut self, now: u64) -> Result<(), CellError> {
+        if self.clients.producers_ready() {
+            if now > self.load_begins_ns + 100_000_000 {
+                let late = (now - self.load_begins_ns) as f64 / 1e9;
+                self.notes.push(format!("producers were connected {late:.1} s late: the first latencies count that"));
             }
-        }
-        if now_ns() > self.load_begins_ns + 100_000_000 {
-            self.notes.push(format!(
-                "clients were ready {:.1} s after the load was due: the first latencies count that",
-                (now_ns() - self.load_begins_ns) as f64 / 1e9
-            ));
+            self.producers_noted = true;
+        } else if now > self.load_begins_ns + CONNECT_WITHIN_NS {
+            return Err(CellError::Harness(format!(
+                "a producer did not connect within {} s",
+                CONNECT_WITHIN_NS / 1_000_000_000
+            )));
         }
         Ok(())
     }

@@ -161,14 +161,9 @@ impl Clients {
         self.doing(is_drain).all(ClientProcess::has_ended)
     }
 
-    /// Whether every client is connected.
-    pub fn all_ready(&self) -> bool {
-        self.processes.iter().all(|process| process.is_ready || process.has_ended())
-    }
-
-    /// Whether no client process runs.
-    pub fn all_ended(&self) -> bool {
-        self.processes.iter().all(ClientProcess::has_ended)
+    /// Whether every producer is connected.
+    pub fn producers_ready(&self) -> bool {
+        self.doing(is_producer).all(|process| process.is_ready || process.has_ended())
     }
 
     /// Clients that ended without having done what they had to, with what they said; killed ones apart.

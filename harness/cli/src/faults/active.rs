@@ -4,7 +4,7 @@ use mqproof_core::plan::FaultPlan;
 use mqproof_core::verdict::FaultResult;
 
 use super::proxy::LinkStats;
-use super::resolve::{Resolved, planned};
+use super::resolve::Resolved;
 
 /// How far a fault has come. Times are nanoseconds of the monotonic clock.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +75,7 @@ impl Active {
         };
         FaultResult {
             kind: self.plan.kind.name().into(),
-            target: planned(&self.plan.target),
+            target: self.plan.target.to_string(),
             resolved: (!self.resolved.text.is_empty()).then(|| self.resolved.text.clone()),
             outcome: outcome.into(),
             evidence,

@@ -10,7 +10,7 @@ use mqproof_core::verdict::FaultResult;
 
 use super::active::{Active, Phase};
 use super::links;
-use super::proxy::LinkMode;
+use super::proxy::LinkEnd;
 use super::resolve::{Leadership, Resolver, bits};
 use crate::provision::{Cluster, Hands};
 
@@ -90,7 +90,7 @@ impl FaultEngine {
 
     /// The fault in force or due next, for the progress line.
     pub fn headline(&self, now_ns: u64) -> Option<String> {
-        let words = |fault: &Active| format!("{} {}", fault.plan.kind.name(), super::resolve::planned(&fault.plan.target));
+        let words = |fault: &Active| format!("{} {}", fault.plan.kind.name(), fault.plan.target);
         if let Some(on) = self.faults.iter().rfind(|fault| fault.is_on()) {
             return Some(words(on));
         }
@@ -110,6 +110,9 @@ impl FaultEngine {
     }
 
     fn start(&mut self, at: usize, context: &mut FaultContext<'_>) {
+        if context.cluster.hands().is_none() {
+            return self.skip(at, "the cluster is not ours: no hand on its nodes and links".into(), context);
+        }
         let (brokers, controllers) = (context.cluster.brokers(), context.cluster.controllers());
         let mut resolver = Resolver {
             leadership: context.leadership,
@@ -128,20 +131,38 @@ impl FaultEngine {
         let fault = &mut self.faults[at];
         fault.done_ns = crate::clock::now_ns();
         record_fault(context, fault.index, 0, bits(&resolved.nodes));
-        let done = match links::mode(kind) {
-            Some(mode) => context.cluster.proxies().is_some_and(|proxies| {
-                fault.before = links::total(proxies, &resolved.links);
-                resolved.links.iter().filter(|(from, to)| proxies.set_mode(*from, *to, mode)).count() > 0
-            }),
-            None => context.cluster.hands().is_some_and(|hands| {
-                resolved.nodes.iter().filter(|node| hit(hands, kind, **node)).count() == resolved.nodes.len()
-            }),
-        };
         fault.resolved = resolved;
         fault.phase = Phase::Installing;
+        let done = if links::mode(kind).is_some() {
+            if let Some(proxies) = context.cluster.proxies() {
+                fault.before = links::total(proxies, &fault.resolved.links);
+            }
+            self.set_links(at, context) > 0
+        } else {
+            let nodes = &self.faults[at].resolved.nodes;
+            context
+                .cluster
+                .hands()
+                .is_some_and(|hands| nodes.iter().filter(|node| hit(hands, kind, **node)).count() == nodes.len())
+        };
         if !done {
             self.skip(at, "it could not be done: no such process or link".into(), context);
         }
+    }
+
+    /// Puts the links of a fault into the strongest mode that a fault in force asks of them; returns how many there are.
+    fn set_links(&self, at: usize, context: &mut FaultContext<'_>) -> usize {
+        let Some(proxies) = context.cluster.proxies() else { return 0 };
+        let mode_of = |link: &(LinkEnd, NodeId)| {
+            self.faults
+                .iter()
+                .filter(|fault| fault.is_on() && fault.resolved.links.contains(link))
+                .filter_map(|fault| links::mode(fault.plan.kind))
+                .max_by_key(|mode| mode.strength())
+                .unwrap_or_default()
+        };
+        let links = &self.faults[at].resolved.links;
+        links.iter().filter(|link| proxies.set_mode(link.0, link.1, mode_of(link))).count()
     }
 
     fn skip(&mut self, at: usize, why: String, context: &mut FaultContext<'_>) {
@@ -208,11 +229,8 @@ impl FaultEngine {
         }
         match kind {
             FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => {
-                if let Some(proxies) = context.cluster.proxies() {
-                    for (from, to) in &fault.resolved.links {
-                        proxies.set_mode(*from, *to, LinkMode::Pass);
-                    }
-                }
+                fault.phase = Phase::Over;
+                self.set_links(at, context);
             }
             FaultKind::Pause => {
                 for node in &nodes {

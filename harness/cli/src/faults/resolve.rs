@@ -153,24 +153,6 @@ fn describe(nodes: &[NodeId], partition: Option<&(String, u32)>) -> String {
     }
 }
 
-/// A target in words, as planned.
-pub fn planned(target: &FaultTarget) -> String {
-    let role = |role: &Role| match role {
-        Role::LeaderOf { topic, partition: None } => format!("leader of {topic}"),
-        Role::LeaderOf { topic, partition: Some(partition) } => format!("leader of {topic}/{partition}"),
-        Role::FollowersOf { topic, partition: None } => format!("followers of {topic}"),
-        Role::FollowersOf { topic, partition: Some(partition) } => format!("followers of {topic}/{partition}"),
-        Role::Controller => "controller".into(),
-        Role::Nodes(nodes) => describe(nodes, None),
-        Role::All => "all brokers".into(),
-        Role::Clients => "clients".into(),
-    };
-    match target {
-        FaultTarget::Nodes(one) => role(one),
-        FaultTarget::Link(a, b) => format!("{} ↔ {}", role(a), role(b)),
-    }
-}
-
 /// The nodes as bits of a word, for the journal.
 pub fn bits(nodes: &[NodeId]) -> u64 {
     nodes.iter().fold(0, |bits, node| bits | 1 << (node.0 & 63))

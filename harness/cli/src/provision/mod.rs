@@ -15,5 +15,4 @@ pub use broker_spec::BrokerSpec;
 pub use cluster::{Cluster, Hands, ProvisionError};
 pub use embedded::Embedded;
 pub use external::External;
-pub use node_process::Exit;
 pub use spawner::{die_with_parent, spawn};

@@ -73,6 +73,19 @@ impl Journal {
         self.events == 0
     }
 
+    /// The events from number `from` on, without reading those before it.
+    pub fn events_from(&self, from: u64) -> Events<'_> {
+        let from = from.min(self.events);
+        let block = from / BLOCK_EVENTS as u64;
+        let skip = from % BLOCK_EVENTS as u64;
+        let blocks = &self.bytes.bytes()[(HEADER_SIZE + block as usize * BLOCK_SIZE).min(self.bytes.bytes().len())..];
+        let mut events = Events { blocks, block: &[], left: self.events - block * BLOCK_EVENTS as u64 };
+        for _ in 0..skip {
+            let _ = events.next();
+        }
+        events
+    }
+
     /// The events, in the order in which they were recorded.
     pub fn events(&self) -> Events<'_> {
         Events { blocks: &self.bytes.bytes()[HEADER_SIZE..], block: &[], left: self.events }

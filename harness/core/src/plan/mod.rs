@@ -9,6 +9,7 @@ mod draw;
 mod faults;
 mod render;
 mod types;
+mod words;
 
 pub use render::render;
 pub use types::*;

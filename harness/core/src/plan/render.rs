@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::types::{
-    Durability, Expectation, FaultKind, FaultPlan, FaultTarget, Flush, Keys, Pace, Payload, Plan,
-    ProducerPlan, Role, Settle, Start, TopicPlan, Trigger,
+    Durability, Expectation, FaultKind, FaultPlan, Flush, Keys, Pace, Payload, Plan,
+    ProducerPlan, Settle, Start, TopicPlan, Trigger,
 };
 use crate::property::Property;
 
@@ -207,31 +207,8 @@ fn fault_moment(fault: &FaultPlan) -> Moment {
         }
         kind => kind.name().to_owned(),
     };
-    let whom = match &fault.target {
-        FaultTarget::Nodes(role) => role_in_words(role),
-        FaultTarget::Link(from, to) => format!("{} ↔ {}", role_in_words(from), role_in_words(to)),
-    };
+    let whom = fault.target.to_string();
     Moment { at_ms, when, what, whom, until }
-}
-
-fn role_in_words(role: &Role) -> String {
-    let partition = |topic: &str, partition: &Option<u32>| match partition {
-        Some(partition) => format!("{topic}/{partition}"),
-        None => format!("the busiest partition of {topic}"),
-    };
-    match role {
-        Role::LeaderOf { topic, partition: number } => format!("leader of {}", partition(topic, number)),
-        Role::FollowersOf { topic, partition: number } => {
-            format!("followers of {}", partition(topic, number))
-        }
-        Role::Controller => "the active controller".to_owned(),
-        Role::Nodes(nodes) => {
-            let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-            format!("{} {}", if nodes.len() == 1 { "node" } else { "nodes" }, names.join(", "))
-        }
-        Role::All => "all brokers".to_owned(),
-        Role::Clients => "all clients".to_owned(),
-    }
 }
 
 fn assertions(plan: &Plan) -> String {

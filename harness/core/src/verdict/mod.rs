@@ -3,10 +3,14 @@
 //! In:  findings of the checkers, the contract, and what the scenario expects.
 //! Out: one closed word per check, per cell and per run, and the exit status.
 
+mod canary;
+mod course;
 mod exit;
 mod judge;
 mod judged;
+mod measures;
 mod report;
+mod rules;
 mod schema;
 mod timeline;
 mod word;

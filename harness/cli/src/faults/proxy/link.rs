@@ -24,6 +24,18 @@ pub enum LinkMode {
     },
 }
 
+impl LinkMode {
+    /// Of several faults on one link the strongest shows.
+    pub fn strength(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Slow { .. } => 1,
+            Self::Stall => 2,
+            Self::Cut => 3,
+        }
+    }
+}
+
 /// Counters of one link since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkStats {

@@ -73,13 +73,6 @@ impl ProxyNet {
     pub fn links(&self) -> impl Iterator<Item = (LinkEnd, NodeId)> {
         self.links.keys().copied()
     }
-
-    /// Lets all bytes pass.
-    pub fn heal(&self) {
-        for link in self.links.values() {
-            link.set_mode(LinkMode::Pass);
-        }
-    }
 }
 
 impl Drop for ProxyNet {

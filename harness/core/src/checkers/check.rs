@@ -1,0 +1,186 @@
+//! Runs all checkers over a history.
+
+use std::collections::BTreeMap;
+
+use super::acked_loss::{self, Losses};
+use super::certificate::{self, Certificate, Partitions};
+use super::chunk_index::ChunkIndex;
+use super::conductor::Conductor;
+use super::finding::{Findings, Moment, Place};
+use super::group_view::GroupView;
+use super::log_view::LogView;
+use super::message_join;
+use super::offset_join;
+use super::outage::{self, Outages};
+use super::sends::{Sends, may_be_sent};
+use super::slots::SLOT_NS;
+use super::source::{KeyOf, ShardRole, Source};
+use super::{corruption, fail_visible, phantom};
+use crate::contract::required_level;
+use crate::history::{Delivery, Event};
+use crate::ids::MessageId;
+use super::latency::Latency;
+use crate::plan::{Plan, Start};
+use crate::property::Property;
+
+/// How much is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// Everything.
+    Full,
+    /// What the canary needs: no joins by offset and no latencies. The drain readers are taken to agree.
+    Sequential,
+}
+
+/// All that the checkers found in one history.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What the conductor told.
+    pub conductor: Conductor,
+    /// What became of each send.
+    pub sends: Sends,
+    /// What the groups were handed; journals of members that are not there leave no view.
+    pub groups: Vec<GroupView>,
+    /// What may be concluded from absence.
+    pub certificate: Certificate,
+    /// By property; `acked_loss` and `divergence` stand apart, for parts of them are claimed separately.
+    pub findings: BTreeMap<Property, Findings>,
+    /// What is missing.
+    pub losses: Losses,
+    /// Acknowledged offsets against readers and against each other.
+    pub ack_divergence: Findings,
+    /// Outages of producing.
+    pub outages: Outages,
+    /// From the intended send to the hand-over.
+    pub e2e_latency: Latency,
+    /// Records of another run: the topics were not fresh.
+    pub foreign: u64,
+    /// Records that the drain reader saw, whose view was used.
+    pub log_records: u64,
+}
+
+/// Checks a history.
+pub fn check(plan: &Plan, keys: &dyn KeyOf, source: &dyn Source, epsilon_ns: u64, depth: Depth) -> Checked {
+    let mut indices = vec![ChunkIndex::default(); source.shards().len()];
+    let conductor = Conductor::read(source);
+    let sends = Sends::read(source, required_level(plan.durability), &conductor.meters(), &mut indices);
+    let mut single = SingleRecords::default();
+    let mut views = [1, 2].map(|reader| {
+        LogView::read(reader, source, &sends, &mut indices, &mut |shard, event| {
+            single.on_delivery(source, &sends, shard, event);
+        })
+    });
+    let mut groups: Vec<GroupView> = (0..source.names().groups.len() as u16)
+        .map(|group| {
+            GroupView::read(group, source, &sends, keys, &mut indices, &mut |shard, event| {
+                single.on_delivery(source, &sends, shard, event);
+            })
+        })
+        .collect();
+    let mut checked = Checked { foreign: single.foreign, ..Checked::default() };
+    let mut joined = offset_join::Joined::default();
+    if depth == Depth::Full {
+        joined = offset_join::join(source, &indices, &conductor, &groups);
+        let messages = message_join::join(source, &indices, &sends, &groups, epsilon_ns);
+        checked.e2e_latency = messages.latency;
+        single.phantom.merge(messages.early);
+    }
+    checked.certificate = certificate::evaluate(source, &conductor, &partitions(plan, source), &views, &joined);
+    checked.losses = acked_loss::find(&acked_loss::Evidence {
+        source,
+        indices: &indices,
+        sends: &sends,
+        conductor: &conductor,
+        views: &views,
+        groups: &groups,
+        certificate: &checked.certificate,
+        from_latest: &from_latest(plan, source),
+    });
+    let load_ns = conductor.load_ends_ns.or(sends.last_ack_ns).unwrap_or(0).saturating_sub(conductor.load_begins_ns);
+    let load_ns = load_ns.min(plan.load_ms * 1_000_000);
+    checked.outages = outage::find(&sends, (load_ns / SLOT_NS) as usize, plan.rto_window_ms);
+
+    let view = if views[0].records > 0 { &mut views[0] } else { &mut views[1] };
+    checked.log_records = view.records;
+    let mut rollback = joined.replaced;
+    if checked.certificate.covers_log() {
+        rollback.merge(joined.vanished);
+    }
+    let mut order_consumer = joined.skipped;
+    let (mut repeats, mut order_per_key) = (Findings::default(), Findings::default());
+    for group in &mut groups {
+        order_consumer.merge(std::mem::take(&mut group.order));
+        repeats.merge(std::mem::take(&mut group.repeats));
+        order_per_key.merge(std::mem::take(&mut group.keys));
+    }
+    let fail_visible = single.fail_visible(&sends);
+    checked.findings = BTreeMap::from([
+        (Property::DuplicateAppend, std::mem::take(&mut view.duplicates)),
+        (Property::OrderLog, std::mem::take(&mut view.order)),
+        (Property::DuplicateDelivery, repeats),
+        (Property::OrderConsumer, order_consumer),
+        (Property::OrderPerKey, order_per_key),
+        (Property::Divergence, joined.readers),
+        (Property::HighWatermarkRollback, rollback),
+        (Property::Phantom, single.phantom),
+        (Property::Corruption, single.corruption),
+        (Property::FailVisible, fail_visible),
+    ]);
+    Checked { conductor, sends, groups, ack_divergence: joined.acks, ..checked }
+}
+
+/// The checks that look at one delivery at a time.
+#[derive(Default)]
+struct SingleRecords {
+    phantom: Findings,
+    corruption: Findings,
+    fail_visible: Findings,
+    foreign: u64,
+}
+
+impl SingleRecords {
+    fn on_delivery(&mut self, source: &dyn Source, sends: &Sends, shard: usize, event: &Event) {
+        let place = Place { topic: source.shards()[shard].topic, partition: event.partition() };
+        let moment = Moment { shard, event: *event };
+        self.corruption.exercised += 1;
+        self.phantom.exercised += 1;
+        if event.flags == Delivery::Corrupt as u8 {
+            corruption::on_corrupt(&mut self.corruption, place, moment);
+        } else if event.message() == MessageId::NONE {
+            // No run of ours writes such a record.
+            phantom::never_sent(&mut self.phantom, place, moment);
+        } else if event.flags == Delivery::ForeignRun as u8 {
+            self.foreign += 1;
+        } else if !may_be_sent(source, sends, event.message()) {
+            phantom::never_sent(&mut self.phantom, place, moment);
+        } else if sends.failed.contains(event.message()) {
+            fail_visible::on_visible(&mut self.fail_visible, place, moment);
+        }
+    }
+
+    fn fail_visible(&mut self, sends: &Sends) -> Findings {
+        let exercised = if self.phantom.exercised > 0 { sends.failed.count() } else { 0 };
+        Findings { exercised, ..std::mem::take(&mut self.fail_visible) }
+    }
+}
+
+/// The partitions of every topic of the plan.
+fn partitions(plan: &Plan, source: &dyn Source) -> Partitions {
+    let topics = source.names().topics.iter().enumerate();
+    topics
+        .filter_map(|(index, name)| Some((index as u16, plan.topology.topics.get(name)?.partitions)))
+        .collect()
+}
+
+/// Groups that start at the newest record.
+fn from_latest(plan: &Plan, source: &dyn Source) -> Vec<u16> {
+    let shards = source.shards().iter();
+    shards
+        .filter_map(|meta| match meta.role {
+            ShardRole::Consumer(number) => Some((meta.group, plan.consumers.get(usize::from(number))?.start)),
+            _ => None,
+        })
+        .filter(|(_, start)| *start == Start::Latest)
+        .map(|(group, _)| group)
+        .collect()
+}
