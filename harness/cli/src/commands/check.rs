@@ -10,7 +10,7 @@ use mqproof_core::verdict::{CellResult, RunInfo, RunReport, SystemInfo, VERDICT_
 
 use super::run::number_witnesses;
 use crate::failure::Failure;
-use crate::report;
+use crate::report::{self, Look};
 use crate::run::{CellFacts, RunDirectory, judge_cell};
 
 /// Arguments of `mqproof check`.
@@ -30,7 +30,7 @@ pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data"));
     } else {
-        println!("{}", report::terminal::render(&report, &args.run, crate::terminal::stdout_is_styled()));
+        println!("{}", report::final_table(&report, &args.run.display().to_string(), Look::of_stdout()));
     }
     Ok(report.run.exit_status)
 }

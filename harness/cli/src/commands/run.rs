@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::broker::defect_names;
 use crate::conduct::{CellError, CellOrder, Observer, System, Target, conduct, data_dir, make_dirs};
 use crate::failure::Failure;
-use crate::report;
+use crate::report::{self, Look, Progress};
 use crate::run::{
     Cell, CellFacts, RunDirectory, RunRecord, cells_of, environment, judge_cell, leftovers, load_scenarios,
 };
@@ -61,8 +61,8 @@ pub fn run(args: &RunArgs) -> Result<u8, Failure> {
     let session = Session::start(args, &directory, &record)?;
     let report = session.run_all(&cells, seed);
     finish(&directory, record, &report)?;
-    let styled = crate::terminal::stdout_is_styled();
-    println!("{}", report::terminal::render(&report, directory.path(), styled));
+    let shown = directory.path().display().to_string();
+    println!("{}", report::final_table(&report, &shown, Look::of_stdout()));
     Ok(report.run.exit_status)
 }
 
@@ -123,17 +123,9 @@ fn prepare_directory(args: &RunArgs, seed: u64) -> Result<(RunDirectory, RunReco
 
 fn finish(directory: &RunDirectory, mut record: RunRecord, report: &RunReport) -> Result<(), Failure> {
     record.finished = true;
-    let json = serde_json::to_string_pretty(report).expect("a report is plain data");
-    let files = [
-        ("verdict.json", json),
-        ("junit.xml", report::junit::render(report)),
-        ("report.html", report::html::render(report)),
-    ];
-    for (name, text) in files {
-        directory.write(name, &text).map_err(|error| {
-            Failure::environment(format!("cannot write `{}`: {error}", directory.path().join(name).display()))
-        })?;
-    }
+    report::write_files(report, directory.path()).map_err(|error| {
+        Failure::environment(format!("cannot write the report into `{}`: {error}", directory.path().display()))
+    })?;
     directory.write_record(&record)?;
     Ok(())
 }
@@ -161,15 +153,14 @@ impl<'a> Session<'a> {
     }
 
     fn run_all(&self, cells: &[Cell<'_>], seed: u64) -> RunReport {
-        let mut progress = report::progress::Progress::new(cells.len());
+        let mut progress = Progress::new(cells.len());
         let mut results = Vec::new();
         let mut environment_failed = false;
         for cell in cells {
             if self.interrupted.load(Ordering::Relaxed) {
                 break;
             }
-            let title = format!("{} · {}", cell.target.system.name(), cell.plan.scenario);
-            progress.begin(&title);
+            progress.begin(cell.target.system.name(), &cell.plan.scenario);
             let begun = Instant::now();
             let mut result = match cell.not_offered() {
                 Some(why) => unrun(cell, VerdictWord::NotOffered, why),

@@ -7,7 +7,7 @@ use mqproof_core::ids::MessageId;
 
 use super::check::{judge_again, life_of_message};
 use crate::failure::Failure;
-use crate::report;
+use crate::report::{self, Look};
 
 /// Arguments of `mqproof why`.
 #[derive(Args)]
@@ -28,7 +28,7 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
         for cell in &report.results {
             for witness in cell.checks.iter().flat_map(|check| &check.witnesses) {
                 if witness.id == wanted {
-                    println!("{}", report::why::witness(cell, witness, crate::terminal::stdout_is_styled()));
+                    println!("{}", report::witness(witness, Look::of_stdout()));
                     return Ok(0);
                 }
             }
@@ -43,7 +43,7 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
         return Err(Failure::input(format!("no journal of `{}` knows message `{message}`", args.run.display())));
     }
     for (cell, events) in lives {
-        println!("{}", report::why::life(&cell, message, &events, crate::terminal::stdout_is_styled()));
+        println!("{message} in {cell}\n\n{}", report::life(&events, Look::of_stdout()));
     }
     Ok(0)
 }

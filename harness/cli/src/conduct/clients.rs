@@ -1,5 +1,6 @@
 //! All client processes of a cell.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct ClientSetup {
     pub load_begins_ns: u64,
     /// Where clients start.
     pub bootstrap: String,
+    /// Settings of the client library on top of what the plan implies.
+    pub settings: BTreeMap<String, String>,
     /// What an acknowledgement must mean.
     pub durability: Durability,
 }
@@ -72,7 +75,7 @@ impl Clients {
             load_begins_ns: self.setup.load_begins_ns,
             driver: "kafka".into(),
             bootstrap: self.setup.bootstrap.clone(),
-            settings: std::collections::BTreeMap::new(),
+            settings: self.setup.settings.clone(),
             durability: self.setup.durability,
             job,
         };
@@ -179,8 +182,8 @@ impl Clients {
     }
 
     /// The settings that clients said they have in force, by role.
-    pub fn settings(&self) -> std::collections::BTreeMap<String, String> {
-        let mut settings = std::collections::BTreeMap::new();
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
         for process in self.processes.iter().filter(|process| !is_drain(&process.spec.job)) {
             let role = match &process.spec.job {
                 ClientJob::Produce(plan) => &plan.role,

@@ -9,12 +9,8 @@ pub struct CellStatus {
     pub fault: Option<String>,
     /// How much of the cell is over, 0 to 1.
     pub progress: f64,
-    /// Messages acknowledged.
-    pub acked: u64,
     /// Messages acknowledged per second, of the last second.
     pub acked_per_s: f64,
-    /// Messages delivered.
-    pub delivered: u64,
     /// Seconds that are left, as far as known.
     pub left_s: f64,
 }

@@ -46,7 +46,7 @@ impl Embedded {
         for node in brokers.iter().chain(&controllers) {
             let spec = spec(plan, *node, &brokers, &controllers, addresses, &proxies, &data, defects);
             let text = serde_json::to_string(&spec).expect("a specification is plain data");
-            nodes.insert(*node, NodeProcess::new(*node, text, logs.join(format!("node-{node}.log"))));
+            nodes.insert(*node, NodeProcess::new(text, logs.join(format!("node-{node}.log"))));
         }
         let mut cluster = Self { nodes, brokers, controllers, addresses, proxies };
         // The controllers first, so that brokers find them at once.

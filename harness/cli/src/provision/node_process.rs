@@ -7,15 +7,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use mqproof_core::ids::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::spawner;
 
 /// A node of an embedded cluster: what to start, and the process if it runs.
 pub struct NodeProcess {
-    /// Its number.
-    pub node: NodeId,
     spec: String,
     log: PathBuf,
     child: Option<Child>,
@@ -48,8 +45,8 @@ impl Exit {
 
 impl NodeProcess {
     /// A node that is not started yet. `spec` is the JSON that `mqproof broker` reads on standard input.
-    pub fn new(node: NodeId, spec: String, log: PathBuf) -> Self {
-        Self { node, spec, log, child: None }
+    pub fn new(spec: String, log: PathBuf) -> Self {
+        Self { spec, log, child: None }
     }
 
     /// Starts it; its standard error goes to the end of its log.

@@ -117,7 +117,8 @@ fn measure(property: Property, checked: &Checked) -> Measured {
     match property {
         Property::Rto => rto(checked),
         Property::Rpo => Measured {
-            value: checked.certificate.covers_log().then_some(checked.losses.log.count as f64),
+            value: (checked.certificate.covers_log() && checked.losses.log.exercised > 0)
+                .then_some(checked.losses.log.count as f64),
             censored: false,
             unit: "records",
             exercised: checked.losses.log.exercised,

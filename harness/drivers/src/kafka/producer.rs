@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqproof_core::history::{Event, Outcome};
+use mqproof_core::history::{Event, Level, Outcome};
 use mqproof_core::ids::MessageId;
 use mqproof_core::plan::{Durability, ProducerPlan};
 use rdkafka::client::ClientContext;
@@ -130,15 +130,16 @@ impl ProducerContext for Reports {
             level,
             class: class(code),
             partition: u16::try_from(message.partition()).unwrap_or(NO_PARTITION),
-            offset: acked_offset(outcome, message.offset()),
+            offset: acked_offset(outcome, level, message.offset()),
         });
     }
 }
 
-/// Below zero: acks=0, or success after a duplicate sequence, where nobody told the offset.
-fn acked_offset(outcome: Outcome, offset: i64) -> u64 {
+/// Below zero: success after a duplicate sequence, where nobody told the offset. With acks=0 nobody tells it either, and
+/// the library counts up from its own mark for "invalid", beyond zero in a large batch.
+fn acked_offset(outcome: Outcome, level: Level, offset: i64) -> u64 {
     match outcome {
-        Outcome::Ok => u64::try_from(offset).unwrap_or(Event::NO_OFFSET),
+        Outcome::Ok if level > Level::Sent => u64::try_from(offset).unwrap_or(Event::NO_OFFSET),
         _ => Event::NO_OFFSET,
     }
 }

@@ -146,7 +146,9 @@ impl Connection {
             .set("reconnect.backoff.max.ms", "500")
             .set("socket.connection.setup.timeout.ms", "3000")
             .set("topic.metadata.refresh.fast.interval.ms", "100")
-            .set("topic.metadata.refresh.interval.ms", "10000")
+            // After a leader's death the first answer still names it, and without this the next question comes a
+            // second later.
+            .set("topic.metadata.refresh.interval.ms", "200")
             .set("allow.auto.create.topics", "false")
             .set_log_level(RDKafkaLogLevel::Info);
         config
