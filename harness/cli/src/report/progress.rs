@@ -125,9 +125,7 @@ mod tests {
             phase: "load",
             fault: Some("kill leader in 0.8 s".to_owned()),
             progress: 0.61,
-            acked: 9000,
             acked_per_s: 2003.4,
-            delivered: 8990,
             left_s: 9.0,
         };
         let left = progress.left(&status);
