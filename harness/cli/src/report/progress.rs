@@ -11,9 +11,15 @@ use super::text::thousands;
 use crate::conduct::{CellStatus, Observer};
 
 const STEPS: u64 = 1000;
-const TEMPLATE: &str = "  {prefix}  {bar:22.blue/dim} {percent:>3} %  {msg}";
-/// Columns of the bar and of what stands right of it.
-const BESIDE: usize = 66;
+/// From this width on there is room for everything.
+const WIDE: usize = 110;
+/// With a bar of 22 columns, and of 10.
+const TEMPLATES: [&str; 2] = [
+    "  {prefix}  {bar:22.blue/dim} {percent:>3} %  {msg}",
+    "  {prefix}  {bar:10.blue/dim} {percent:>3} %  {msg}",
+];
+/// Columns of everything but what runs: the bar, the percentage, the rate and the time left, and the blanks between.
+const BESIDE: [usize; 2] = [64, 50];
 
 /// Standard error while the cells of a run go by.
 pub struct Progress {
@@ -28,14 +34,15 @@ pub struct Progress {
 impl Progress {
     /// For a run of so many cells. A bar only on a terminal, and never in CI.
     pub fn new(cells: usize) -> Self {
+        let look = Look::of_stderr();
         let bar = crate::terminal::stderr_is_watched().then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr_with_hz(10));
-            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            if let Ok(style) = ProgressStyle::with_template(TEMPLATES[usize::from(look.width < WIDE)]) {
                 bar.set_style(style.progress_chars("━╸─"));
             }
             bar
         });
-        Self { bar, look: Look::of_stderr(), cells, begun: 0, label: String::new() }
+        Self { bar, look, cells, begun: 0, label: String::new() }
     }
 
     /// A cell begins.
@@ -72,8 +79,9 @@ impl Progress {
 
     /// What runs, and the fault in force or due next; always as wide, so that the bar stands still.
     fn left(&self, status: &CellStatus) -> String {
-        let count = if self.cells > 1 { format!("  {}/{}", self.begun, self.cells) } else { String::new() };
-        let mut text = format!("running{count}  {}", self.label);
+        let running = if self.look.width < WIDE { "" } else { "running  " };
+        let count = if self.cells > 1 { format!("{}/{}  ", self.begun, self.cells) } else { String::new() };
+        let mut text = format!("{running}{count}{}", self.label);
         if status.phase.is_empty() {
             return padded(&text, self.room());
         }
@@ -86,7 +94,7 @@ impl Progress {
     }
 
     fn room(&self) -> usize {
-        self.look.width.saturating_sub(BESIDE).clamp(24, 76)
+        self.look.width.saturating_sub(BESIDE[usize::from(self.look.width < WIDE)]).min(84)
     }
 
     /// How fast it goes, and how long still.
@@ -138,6 +146,6 @@ mod tests {
 
     #[test]
     fn the_template_of_the_bar_is_valid() {
-        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+        assert!(TEMPLATES.iter().all(|template| ProgressStyle::with_template(template).is_ok()));
     }
 }

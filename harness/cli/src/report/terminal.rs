@@ -59,7 +59,14 @@ pub fn render(report: &RunReport, run_dir: &str, look: Look) -> String {
 /// The line of one finished cell, for logs.
 pub fn line(cell: &CellResult, look: Look) -> String {
     let mut out = String::new();
-    Layout::of(std::slice::from_ref(cell), look).cell(&mut out, cell);
+    let mut layout = Layout::of(std::slice::from_ref(cell), look);
+    // The other cells are not known yet; usual names align all the same.
+    layout.system = layout.system.max(9);
+    layout.class = layout.class.max(6);
+    if layout.fixed() + 30 <= look.width {
+        layout.scenario = layout.scenario.max(30);
+    }
+    layout.cell(&mut out, cell);
     out.trim_end().to_owned()
 }
 

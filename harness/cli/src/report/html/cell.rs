@@ -9,6 +9,17 @@ use crate::report::svg;
 use crate::report::text::{class, moment, quantity, severity, span, thousands, title};
 use crate::report::{command, figure};
 
+/// How much of a cell is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Its word and numbers.
+    Line,
+    /// Also its tables and its evidence.
+    Tables,
+    /// Also its timeline.
+    Full,
+}
+
 /// A cell as the template takes it.
 #[derive(Template)]
 #[template(path = "cell.html")]
@@ -19,10 +30,9 @@ pub struct CellView<'a> {
     system: String,
     class: String,
     sentence: String,
+    depth: Depth,
     /// Empty if there was no load, or if the page would grow too long.
     timeline: String,
-    /// Why the timeline is empty.
-    timeline_missing: &'static str,
     flow: String,
     latency: Vec<LatencyRow>,
     checks: Vec<CheckRow<'a>>,
@@ -73,17 +83,15 @@ struct FaultRow<'a> {
 }
 
 impl<'a> CellView<'a> {
-    /// The view of a cell; `open` unfolds it, `drawn` says whether the timeline is drawn.
-    pub fn of(report: &'a RunReport, index: usize, run_dir: &str, open: bool, drawn: bool) -> Self {
+    /// The view of a cell; `open` unfolds it.
+    pub fn of(report: &'a RunReport, index: usize, run_dir: &str, open: bool, depth: Depth) -> Self {
         let cell = &report.results[index];
-        let (timeline, timeline_missing) = match &cell.timeline {
-            Some(timeline) if drawn => (svg::timeline(cell, timeline, &format!("t{index}")), ""),
-            Some(_) => (
-                String::new(),
-                "The course of events is left out to keep this page small; verdict.json has it.",
-            ),
-            None => (String::new(), ""),
-        };
+        let timeline = cell
+            .timeline
+            .as_ref()
+            .filter(|_| depth == Depth::Full)
+            .map(|timeline| svg::timeline(cell, timeline, &format!("t{index}")))
+            .unwrap_or_default();
         let (evidence, more) = evidence(cell, run_dir);
         Self {
             cell,
@@ -93,7 +101,7 @@ impl<'a> CellView<'a> {
             class: class(cell),
             sentence: figure::sentence(cell),
             timeline,
-            timeline_missing,
+            depth,
             flow: svg::flow(cell, &format!("f{index}")).unwrap_or_default(),
             latency: latency(cell),
             checks: checks(cell),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use mqproof_core::verdict::{RunReport, VerdictWord};
 
-use super::cell::CellView;
+use super::cell::{CellView, Depth};
 use super::settings::{Settings, settings};
 use crate::report::side_by_side::{SideBySide, side_by_side};
 use crate::report::text::{class, counted, product, property, severity, span, thousands};
@@ -122,28 +122,33 @@ fn system_class(report: &RunReport, name: &str) -> String {
     svg::system_class(&systems, name)
 }
 
-/// The cells by scenario, the worst scenario first. Timelines are drawn for the worst cells first, as long as there is room.
+/// The cells by scenario, the worst scenario first. Each has its line; tables and charts go to the worst cells and to the
+/// first of each scenario first, as long as there is room.
 fn scenarios(report: &RunReport, run_dir: &str, bytes_max: usize) -> (Vec<ScenarioCells>, usize) {
     let cells = &report.results;
     let bad = |word| severity(word) > severity(VerdictWord::NotObserved);
+    let first = |index: usize| !cells[..index].iter().any(|cell| cell.scenario == cells[index].scenario);
     let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|index| (Reverse(severity(cells[*index].verdict)), *index));
-    let mut rendered: BTreeMap<usize, String> = BTreeMap::new();
-    let mut left = bytes_max;
+    order.sort_by_key(|index| (Reverse(severity(cells[*index].verdict)), !first(*index), *index));
+    let render = |index: usize, depth: Depth| {
+        let open = cells.len() <= OPEN_CELLS_MAX
+            || cells.len() <= FIRST_CELLS_MAX && first(index)
+            || bad(cells[index].verdict);
+        CellView::of(report, index, run_dir, open, depth).render().unwrap_or_default()
+    };
+    let mut rendered: BTreeMap<usize, String> =
+        (0..cells.len()).map(|index| (index, render(index, Depth::Line))).collect();
+    let mut left = bytes_max.saturating_sub(rendered.values().map(String::len).sum());
     let mut undrawn = 0;
     for index in order {
-        let first = !cells[..index].iter().any(|cell| cell.scenario == cells[index].scenario);
-        let open = cells.len() <= OPEN_CELLS_MAX
-            || cells.len() <= FIRST_CELLS_MAX && first
-            || bad(cells[index].verdict);
-        let with = |drawn| CellView::of(report, index, run_dir, open, drawn).render().unwrap_or_default();
-        let mut text = with(true);
-        if text.len() > left {
+        let full = render(index, Depth::Full);
+        let fits = if full.len() <= left {
+            Some(full)
+        } else {
             undrawn += 1;
-            text = with(false);
-        }
-        // What does not fit even so stands in the comparison, and in verdict.json.
-        if text.len() <= left {
+            Some(render(index, Depth::Tables)).filter(|tables| tables.len() <= left)
+        };
+        if let Some(text) = fits {
             left -= text.len();
             rendered.insert(index, text);
         }

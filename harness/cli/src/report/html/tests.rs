@@ -35,7 +35,12 @@ fn every_element_is_closed() {
 
 #[test]
 fn ids_are_unique_and_every_link_leads_somewhere() {
-    let html = render(&fixture::report(), "reports/x");
+    for report in [fixture::report(), fixture::large()] {
+        links_lead_somewhere(&render(&report, "reports/x"));
+    }
+}
+
+fn links_lead_somewhere(html: &str) {
     let values = |attribute: &str| -> Vec<String> {
         html.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
     };
