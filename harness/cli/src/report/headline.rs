@@ -1,5 +1,7 @@
 //! The sentence that says the one thing that matters, and the line below it.
 
+use std::fmt::Write as _;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqproof_core::property::Property;
@@ -248,7 +250,7 @@ impl FaultCounts {
             self.undone
         );
         if self.planned > self.installed {
-            text.push_str(&format!("; {} without effect", self.planned - self.installed));
+            let _ = write!(text, "; {} without effect", self.planned - self.installed);
         }
         text
     }

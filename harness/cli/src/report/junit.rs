@@ -1,5 +1,7 @@
 //! `junit.xml`: one suite per cell, one test case per check that counts.
 
+use std::fmt::Write as _;
+
 use std::time::Duration;
 
 use mqproof_core::verdict::{CellResult, CheckResult, RunReport, VerdictWord};
@@ -80,12 +82,12 @@ fn status(verdict: VerdictWord, message: &str, description: Option<String>) -> T
 fn evidence(report: &RunReport, cell: &CellResult, check: &CheckResult, run_dir: &str) -> String {
     let mut text = String::new();
     for witness in &check.witnesses {
-        text.push_str(&format!("{} {}\n", witness.id, witness.summary));
+        let _ = writeln!(text, "{} {}", witness.id, witness.summary);
     }
     if let Some(first) = check.witnesses.first() {
-        text.push_str(&format!("rule: {}\nwhy: {}\n", first.rule, command::why(run_dir, &first.id)));
+        let _ = writeln!(text, "rule: {}\nwhy: {}", first.rule, command::why(run_dir, &first.id));
     }
-    text.push_str(&format!("replay: {}\n", command::replay(report, cell)));
+    let _ = writeln!(text, "replay: {}", command::replay(report, cell));
     text
 }
 

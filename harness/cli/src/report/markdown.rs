@@ -1,5 +1,7 @@
 //! `summary.md`: the short form for a job summary or a pull request.
 
+use std::fmt::Write as _;
+
 use mqproof_core::verdict::{RunReport, VerdictWord};
 
 use super::text::{class, span, thousands};
@@ -10,11 +12,11 @@ pub fn render(report: &RunReport, run_dir: &str) -> String {
     let mut out = format!("## {}\n\n", escaped(&headline::headline(report)));
     let defects = headline::defects(&report.results);
     if !defects.is_empty() {
-        out.push_str(&format!("**Planted defects in force: {}.**\n\n", escaped(&defects.join(", "))));
+        let _ = writeln!(out, "**Planted defects in force: {}.**\n", escaped(&defects.join(", ")));
     }
     let context = headline::context(report);
     if !context.is_empty() {
-        out.push_str(&format!("{}\n\n", escaped(&context)));
+        let _ = writeln!(out, "{}\n", escaped(&context));
     }
     out.push_str("| scenario | system | class | verdict | numbers | took |\n|---|---|---|---|---|---:|\n");
     for cell in &report.results {
@@ -26,27 +28,29 @@ pub fn render(report: &RunReport, run_dir: &str) -> String {
             figure::numbers(cell),
             span(cell.duration_ms as f64),
         ];
-        out.push_str(&format!("| {} |\n", row.map(|text| escaped(&text)).join(" | ")));
+        let _ = writeln!(out, "| {} |", row.map(|text| escaped(&text)).join(" | "));
     }
     for cell in report.results.iter().filter(|cell| cell.verdict == VerdictWord::Violated) {
         let violated = cell.checks.iter().filter(|check| check.verdict == VerdictWord::Violated);
         let Some(witness) = violated.flat_map(|check| &check.witnesses).next() else { continue };
-        out.push_str(&format!(
-            "\n**{}** {}\n\n```\n{}\n{}\n```\n",
+        let _ = writeln!(
+            out,
+            "\n**{}** {}\n\n```\n{}\n{}\n```",
             witness.id,
             escaped(&witness.summary),
             command::why(run_dir, &witness.id),
             command::replay(report, cell)
-        ));
+        );
     }
-    out.push_str(&format!(
-        "\n{} comparisons, {}. Seed {}, mqproof {}, exit status {}.\n",
+    let _ = writeln!(
+        out,
+        "\n{} comparisons, {}. Seed {}, mqproof {}, exit status {}.",
         thousands(headline::comparisons(&report.results)),
         headline::FaultCounts::of(&report.results).sentence(),
         report.run.seed,
         report.run.version,
         report.run.exit_status
-    ));
+    );
     out
 }
 

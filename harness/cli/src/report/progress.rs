@@ -1,5 +1,7 @@
 //! How far a cell is, while it runs: a bar on a terminal, else one plain line per finished cell.
 
+use std::fmt::Write as _;
+
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -86,9 +88,9 @@ impl Progress {
             return padded(&text, self.room());
         }
         if status.phase != "load" {
-            text.push_str(&format!(" · {}", status.phase));
+            let _ = write!(text, " · {}", status.phase);
         } else if let Some(fault) = &status.fault {
-            text.push_str(&format!(" · {fault}"));
+            let _ = write!(text, " · {fault}");
         }
         padded(&cut(&text, self.room()), self.room())
     }

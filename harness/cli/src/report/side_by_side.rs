@@ -1,6 +1,8 @@
 //! Promise × class × system: the cells of a run folded into one table.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use std::collections::BTreeSet;
 
 use mqproof_core::property::Property;
 use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
@@ -146,7 +148,7 @@ fn column_of(systems: &[Column], cell: &CellResult) -> Option<usize> {
 
 /// Whether a check gets a row: what the scenario expects, and whatever is violated.
 fn has_row(check: &CheckResult) -> bool {
-    check.verdict == VerdictWord::Violated || !property(check).is_some_and(|property| property.always_runs())
+    check.verdict == VerdictWord::Violated || !property(check).is_some_and(Property::always_runs)
 }
 
 fn rows(cells: &[(usize, &CellResult)], systems: &[Column]) -> Vec<Row> {
@@ -201,11 +203,8 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry>
             Some((*index, cell.checks.iter().find(|check| check.property == property_name)?))
         })
         .collect();
-    let notes: Vec<String> = {
-        let mut all: BTreeMap<&String, ()> = BTreeMap::new();
-        all.extend(repeats.iter().flat_map(|(_, cell)| &cell.notes).map(|note| (note, ())));
-        all.into_keys().cloned().collect()
-    };
+    let notes: BTreeSet<&String> = repeats.iter().flat_map(|(_, cell)| &cell.notes).collect();
+    let notes: Vec<String> = notes.into_iter().cloned().collect();
     let Some((cell, worst)) = checks.iter().max_by_key(|(_, check)| severity(check.verdict)).copied() else {
         let (index, cell) = repeats.first()?;
         // A cell with other checks was not asked for this one.
@@ -220,7 +219,7 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry>
             notes,
         });
     };
-    if property(worst).is_some_and(|property| property.is_metric()) {
+    if property(worst).is_some_and(Property::is_metric) {
         let (value, figure) = metric(&checks, worst);
         return Some(Entry { word: worst.verdict, value, figure, cell, notes });
     }
@@ -233,9 +232,9 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry>
     };
     let alike = checks.iter().filter(|(_, check)| check.verdict == worst.verdict).count();
     if alike < checks.len() {
-        text.push_str(&format!(" · in {alike} of {} runs", checks.len()));
+        let _ = write!(text, " · in {alike} of {} runs", checks.len());
     } else if checks.len() > 1 {
-        text.push_str(&format!(" · n={}", checks.len()));
+        let _ = write!(text, " · n={}", checks.len());
     }
     Some(Entry { word: worst.verdict, value: None, figure: text, cell, notes })
 }

@@ -1,5 +1,7 @@
 //! Numbers and names as people read them.
 
+use std::fmt::Write as _;
+
 use mqproof_core::property::Property;
 use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
 
@@ -105,7 +107,7 @@ pub fn class(cell: &CellResult) -> String {
         if !text.is_empty() {
             text.push_str(" · ");
         }
-        text.push_str(&format!("{key}={value}"));
+        let _ = write!(text, "{key}={value}");
     }
     text
 }

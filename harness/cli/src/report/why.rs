@@ -1,5 +1,7 @@
 //! A witness, or the life of a message, as a timeline.
 
+use std::fmt::Write as _;
+
 use mqproof_core::verdict::{Witness, WitnessEvent};
 use owo_colors::Style;
 
@@ -17,10 +19,10 @@ pub fn witness(witness: &Witness, look: Look) -> String {
     ];
     let place: Vec<String> = place.into_iter().flatten().collect();
     if !place.is_empty() {
-        out.push_str(&format!("{}\n", look.dim(&place.join(" · "))));
+        let _ = writeln!(out, "{}", look.dim(&place.join(" · ")));
     }
     for line in wrapped(&format!("rule: {}", stopped(&witness.rule)), look.width) {
-        out.push_str(&format!("{line}\n"));
+        let _ = writeln!(out, "{line}");
     }
     out.push('\n');
     out.push_str(&life(&witness.events, look));
@@ -51,9 +53,9 @@ pub fn life(events: &[WitnessEvent], look: Look) -> String {
             lines.next().unwrap_or_default()
         );
         let paint = |line: &str| if event.context { look.dim(line) } else { line.to_owned() };
-        out.push_str(&format!("{}\n", paint(line.trim_end())));
+        let _ = writeln!(out, "{}", paint(line.trim_end()));
         for line in lines {
-            out.push_str(&format!("{}{}\n", " ".repeat(inner), paint(&line)));
+            let _ = writeln!(out, "{}{}", " ".repeat(inner), paint(&line));
         }
     }
     out

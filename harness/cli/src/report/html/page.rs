@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use askama::Template;
+use mqproof_core::property::Property;
 use mqproof_core::verdict::{RunReport, VerdictWord};
 
 use super::cell::{CellView, Depth};
@@ -212,7 +213,7 @@ fn shortened(label: &str, most: usize) -> String {
 /// What is checked in every cell, in one sentence; what of it is violated stands in the table.
 fn always(report: &RunReport) -> String {
     let checks = report.results.iter().flat_map(|cell| &cell.checks);
-    let always: Vec<_> = checks.filter(|check| property(check).is_some_and(|p| p.always_runs())).collect();
+    let always: Vec<_> = checks.filter(|check| property(check).is_some_and(Property::always_runs)).collect();
     if always.is_empty() {
         return String::new();
     }
@@ -241,7 +242,7 @@ fn not_done(report: &RunReport) -> Vec<NotDone> {
             matches!(
                 check.verdict,
                 VerdictWord::NotOffered | VerdictWord::NotExercised | VerdictWord::Inconclusive
-            ) && !property(check).is_some_and(|property| property.always_runs())
+            ) && !property(check).is_some_and(Property::always_runs)
         });
         for check in open {
             let what = format!("{}, {place}", crate::report::text::title(check));

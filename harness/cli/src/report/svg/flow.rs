@@ -1,5 +1,7 @@
 //! From sent to effect: where the messages of a cell went.
 
+use std::fmt::Write as _;
+
 use mqproof_core::verdict::CellResult;
 
 use super::canvas::{Anchor, Canvas};
@@ -54,10 +56,10 @@ fn rows(cell: &CellResult) -> Vec<Row> {
     if let Some(acked) = metrics.acked {
         let mut text = thousands(acked);
         if unknown > 0 {
-            text.push_str(&format!(" · {} unknown", thousands(unknown)));
+            let _ = write!(text, " · {} unknown", thousands(unknown));
         }
         if let Some(failed) = metrics.failed.filter(|failed| *failed > 0) {
-            text.push_str(&format!(" · {} refused", thousands(failed)));
+            let _ = write!(text, " · {} refused", thousands(failed));
         }
         rows.push(Row {
             label: "acknowledged",
@@ -84,7 +86,7 @@ fn rows(cell: &CellResult) -> Vec<Row> {
     if let Some(delivered) = metrics.delivered {
         let mut text = thousands(delivered);
         if let Some(again) = metrics.duplicates.filter(|again| *again > 0) {
-            text.push_str(&format!(" · {} again", thousands(again)));
+            let _ = write!(text, " · {} again", thousands(again));
         }
         rows.push(Row { label: "delivered", parts: vec![(delivered, "flow")], text });
     }

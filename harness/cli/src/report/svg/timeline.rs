@@ -1,5 +1,7 @@
 //! The course of a cell: panels on one time axis, with the faults through all of them.
 
+use std::fmt::Write as _;
+
 use mqproof_core::verdict::{CellResult, FaultBand, Slot, Timeline};
 
 use super::canvas::{Anchor, Canvas, text_width};
@@ -190,7 +192,7 @@ fn outage_lane(canvas: &mut Canvas, timeline: &Timeline, top: f64, end_ms: f64, 
         let mut text = format!("{} {long}", outage.partition);
         let hidden = timeline.outages.len() - OUTAGE_ROWS_MAX.min(timeline.outages.len());
         if row + 1 == OUTAGE_ROWS_MAX && hidden > 0 {
-            text.push_str(&format!(" · {hidden} more"));
+            let _ = write!(text, " · {hidden} more");
         }
         canvas.rect("outage", from, y + 4.0, (until - from, 8.0), &format!("outage of {text}"));
         let (at, anchor) = if until + 8.0 + text_width(&text) < RIGHT {
@@ -360,7 +362,8 @@ mod tests {
         slots[1234].backlog = 77;
         let points = fold(&Timeline { slot_ms: 10, slots, ..Timeline::default() });
         assert!(points.len() <= POINTS_MAX);
-        assert_eq!(points.iter().filter_map(|point| point.p99_ms).fold(0.0, f64::max), 900.0);
+        let peak = points.iter().filter_map(|point| point.p99_ms).fold(0.0, f64::max);
+        assert!((peak - 900.0).abs() < 1e-9);
         assert_eq!(points.iter().map(|point| point.backlog).max(), Some(77));
         assert!(points.iter().all(|point| (point.acked_per_s - 1000.0).abs() < 1e-6));
     }
