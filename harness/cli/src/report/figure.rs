@@ -52,7 +52,11 @@ pub fn phrase(check: &CheckResult) -> Option<String> {
         Property::Drain => format!("drained in {}", value?),
         Property::Throughput => value?,
         _ if check.count == 0 => return None,
-        property => format!("{count} {}", property.title()),
+        Property::Phantom => format!("{count} that nobody sent"),
+        Property::Corruption => format!("{count} changed on the way"),
+        Property::FailVisible => format!("{count} delivered though refused"),
+        Property::Divergence => format!("{count} offsets with two messages"),
+        Property::HighWatermarkRollback => format!("{count} gone after delivery"),
     })
 }
 
@@ -80,7 +84,11 @@ pub fn numbers(cell: &CellResult) -> String {
     {
         parts.push(format!("{} unreplicated at the kill", thousands(unreplicated)));
     }
-    if !parts.iter().any(|part| part.starts_with("recovery"))
+    let unclaimed = |check: &CheckResult| {
+        check.property == Property::Rto.name() && check.verdict == VerdictWord::NotClaimed
+    };
+    if !cell.checks.iter().any(unclaimed)
+        && !parts.iter().any(|part| part.starts_with("recovery"))
         && let Some(rto) = cell.metrics.rto_ms
     {
         parts.push(format!("recovery {}", span(rto)));

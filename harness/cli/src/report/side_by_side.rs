@@ -9,7 +9,7 @@ use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
 
 use super::figure;
 use super::headline::count_words;
-use super::text::{class, counted, product, property, quantity, severity, thousands, title};
+use super::text::{bound, class, counted, product, property, quantity, severity, thousands, title};
 
 /// The whole comparison.
 pub struct SideBySide {
@@ -111,6 +111,12 @@ pub fn side_by_side(cells: &[CellResult]) -> SideBySide {
             });
         }
     }
+    // What is true of every cell distinguishes none, and needs no mark.
+    let common: BTreeSet<&String> = cells
+        .iter()
+        .flat_map(|cell| &cell.notes)
+        .filter(|note| cells.iter().all(|cell| cell.checks.is_empty() || cell.notes.contains(note)))
+        .collect();
     let mut groups: Vec<Group> = Vec::new();
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for cell in cells {
@@ -128,7 +134,7 @@ pub fn side_by_side(cells: &[CellResult]) -> SideBySide {
             name: cell.scenario.clone(),
             about: cell.about.clone(),
             decides: cell.decides.clone(),
-            rows: rows(&mine, &systems),
+            rows: rows(&mine, &systems, &common),
         };
         let directory = cell.path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
         match groups.iter_mut().find(|group| group.directory == directory) {
@@ -151,7 +157,7 @@ fn has_row(check: &CheckResult) -> bool {
     check.verdict == VerdictWord::Violated || !property(check).is_some_and(Property::always_runs)
 }
 
-fn rows(cells: &[(usize, &CellResult)], systems: &[Column]) -> Vec<Row> {
+fn rows(cells: &[(usize, &CellResult)], systems: &[Column], common: &BTreeSet<&String>) -> Vec<Row> {
     let mut promises: Vec<(String, String)> = Vec::new();
     for check in cells.iter().flat_map(|(_, cell)| &cell.checks).filter(|check| has_row(check)) {
         if !promises.iter().any(|(name, _)| *name == check.property) {
@@ -181,7 +187,7 @@ fn rows(cells: &[(usize, &CellResult)], systems: &[Column]) -> Vec<Row> {
                         })
                         .copied()
                         .collect();
-                    entry(name, &mine)
+                    entry(name, &mine, common)
                 })
                 .collect();
             if entries.iter().all(Option::is_none) {
@@ -196,7 +202,7 @@ fn rows(cells: &[(usize, &CellResult)], systems: &[Column]) -> Vec<Row> {
 }
 
 /// One promise over the repeats of a cell.
-fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry> {
+fn entry(property_name: &str, repeats: &[(usize, &CellResult)], common: &BTreeSet<&String>) -> Option<Entry> {
     let checks: Vec<(usize, &CheckResult)> = repeats
         .iter()
         .filter_map(|(index, cell)| {
@@ -204,7 +210,7 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)]) -> Option<Entry>
         })
         .collect();
     let notes: BTreeSet<&String> = repeats.iter().flat_map(|(_, cell)| &cell.notes).collect();
-    let notes: Vec<String> = notes.into_iter().cloned().collect();
+    let notes: Vec<String> = notes.difference(common).map(|note| (*note).clone()).collect();
     let Some((cell, worst)) = checks.iter().max_by_key(|(_, check)| severity(check.verdict)).copied() else {
         let (index, cell) = repeats.first()?;
         // A cell with other checks was not asked for this one.
@@ -262,7 +268,7 @@ fn metric(checks: &[(usize, &CheckResult)], worst: &CheckResult) -> (Option<Stri
     }
     let bounded = !matches!(worst.expect.as_str(), "allowed" | "never" | "demonstrated" | "");
     if bounded {
-        parts.push(worst.expect.clone());
+        parts.push(bound(&worst.expect));
     }
     let median = quantity(values[values.len() / 2], unit);
     match worst.verdict {

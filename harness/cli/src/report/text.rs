@@ -70,6 +70,18 @@ pub fn quantity(value: f64, unit: Option<&str>) -> String {
     }
 }
 
+/// What is expected of a metric, with its bound as people read it: `max 5000 ms` is `max 5.0 s`.
+pub fn bound(expect: &str) -> String {
+    let words: Vec<&str> = expect.split(' ').collect();
+    match words[..] {
+        [side, number, unit] => match number.parse() {
+            Ok(value) => format!("{side} {}", quantity(value, Some(unit))),
+            Err(_) => expect.to_owned(),
+        },
+        _ => expect.to_owned(),
+    }
+}
+
 /// The property of a check, unless a newer version named it.
 pub fn property(check: &CheckResult) -> Option<Property> {
     Property::ALL.into_iter().find(|property| property.name() == check.property)
@@ -141,7 +153,7 @@ pub fn stopped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{listed, quantity, span, thousands};
+    use super::{bound, listed, quantity, span, thousands};
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
@@ -166,6 +178,14 @@ mod tests {
         assert_eq!(quantity(1998.6, Some("/s")), "1,999/s");
         assert_eq!(quantity(3.0, Some("records")), "3 records");
         assert_eq!(quantity(0.25, None), "0.25");
+    }
+
+    #[test]
+    fn bounds_are_read_as_spans() {
+        assert_eq!(
+            ["max 5000 ms", "never", "max 3 records"].map(bound),
+            ["max 5.0 s", "never", "max 3 records"]
+        );
     }
 
     #[test]

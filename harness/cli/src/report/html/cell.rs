@@ -6,7 +6,7 @@ use mqproof_core::verdict::{
 };
 
 use crate::report::svg;
-use crate::report::text::{class, moment, quantity, severity, span, thousands, title};
+use crate::report::text::{bound, class, moment, quantity, severity, span, thousands, title};
 use crate::report::{command, figure};
 
 /// How much of a cell is shown.
@@ -52,6 +52,7 @@ struct LatencyRow {
 struct CheckRow<'a> {
     check: &'a CheckResult,
     title: String,
+    expect: String,
     required: bool,
     seen: String,
     exercised: String,
@@ -146,6 +147,7 @@ fn checks(cell: &CellResult) -> Vec<CheckRow<'_>> {
         .map(|check| CheckRow {
             check,
             title: title(check),
+            expect: bound(&check.expect),
             required: cell.required.contains(&check.property),
             seen: match check.value {
                 Some(value) => quantity(value, check.unit.as_deref()),
@@ -155,7 +157,8 @@ fn checks(cell: &CellResult) -> Vec<CheckRow<'_>> {
         })
         .collect();
     let rank = |word| if word == VerdictWord::NotObserved { 0 } else { severity(word) };
-    rows.sort_by_key(|row| (std::cmp::Reverse(rank(row.check.verdict)), !row.required));
+    let told = |row: &CheckRow<'_>| row.required || row.check.verdict == VerdictWord::Violated;
+    rows.sort_by_key(|row| (!told(row), std::cmp::Reverse(rank(row.check.verdict))));
     rows
 }
 
@@ -185,7 +188,7 @@ fn piece<'a>(check: &CheckResult, witness: &'a Witness, run_dir: &str) -> Eviden
         who: event.who.clone(),
         text: event.text.clone(),
         context: event.context,
-        hot: !event.context && HOT.contains(&event.what.as_str()),
+        hot: HOT.contains(&event.what.as_str()),
     });
     let rest = check.count.saturating_sub(1);
     Evidence {

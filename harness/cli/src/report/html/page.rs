@@ -107,7 +107,7 @@ impl<'a> Page<'a> {
 
     /// When the run started, for people.
     fn started(&self) -> String {
-        self.report.run.started.replacen('T', " ", 1).replace('Z', " UTC")
+        self.report.run.started.replacen('T', " ", 1).replace("+00:00", " UTC").replace('Z', " UTC")
     }
 
     /// The colour class of a system.

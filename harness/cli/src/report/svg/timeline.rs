@@ -20,6 +20,8 @@ const POINTS_MAX: usize = 260;
 /// More rows of fault labels than this would push the chart off the page; the faults table has them all.
 const LABEL_ROWS_MAX: usize = 5;
 const OUTAGE_ROWS_MAX: usize = 3;
+/// Deliveries are drawn up to this many times the fastest rate of acknowledgement; what is cut is said.
+const PEAK_SHOWN: f64 = 2.0;
 
 /// Draws the timeline of a cell. `id` is unique on the page.
 pub fn timeline(cell: &CellResult, timeline: &Timeline, id: &str) -> String {
@@ -103,7 +105,13 @@ fn grid(canvas: &mut Canvas, y: &Scale, most: usize, text: impl Fn(f64) -> Strin
 }
 
 fn rate_panel(canvas: &mut Canvas, points: &[Point], (top, height): (f64, f64), x: &Scale) {
-    let most = points.iter().map(|point| point.acked_per_s.max(point.delivered_per_s)).fold(1.0, f64::max);
+    let acked = points.iter().map(|point| point.acked_per_s).fold(0.0, f64::max);
+    let delivered = points.iter().map(|point| point.delivered_per_s).fold(0.0, f64::max);
+    // A consumer that catches up is ten times as fast for a moment; drawn whole, it would flatten everything else.
+    let cut = acked > 0.0 && delivered > PEAK_SHOWN * acked;
+    let most = if cut { PEAK_SHOWN * acked } else { acked.max(delivered).max(1.0) };
+    let peak =
+        if cut { format!("· delivered peaks at {}", thousands(delivered as u64)) } else { String::new() };
     let y = Scale::from_zero(most, top + height, top);
     canvas.words(
         LEFT,
@@ -113,6 +121,7 @@ fn rate_panel(canvas: &mut Canvas, points: &[Point], (top, height): (f64, f64), 
             ("unit", "and"),
             ("name delivered", "delivered"),
             ("unit", "messages/s"),
+            ("unit", &peak),
         ],
     );
     grid(canvas, &y, 3, |tick| thousands(tick as u64));
@@ -194,12 +203,19 @@ fn outage_lane(canvas: &mut Canvas, timeline: &Timeline, top: f64, end_ms: f64, 
         if row + 1 == OUTAGE_ROWS_MAX && hidden > 0 {
             let _ = write!(text, " · {hidden} more");
         }
-        canvas.rect("outage", from, y + 4.0, (until - from, 8.0), &format!("outage of {text}"));
-        let (at, anchor) = if until + 8.0 + text_width(&text) < RIGHT {
+        let hint = format!("outage of {text}");
+        let width = text_width(&text) * 1.06;
+        let (at, anchor) = if until + 8.0 + width < RIGHT {
             (until + 6.0, Anchor::Start)
-        } else {
+        } else if from - 8.0 - width > LEFT {
             (from - 6.0, Anchor::End)
+        } else {
+            // No room on either side: the bar is long, and its name stands in it.
+            canvas.rect("outage", from, y + 1.0, (until - from, 14.0), &hint);
+            canvas.text("outage-inside", f64::midpoint(from, until), y + 12.0, Anchor::Middle, &text);
+            continue;
         };
+        canvas.rect("outage", from, y + 4.0, (until - from, 8.0), &hint);
         canvas.text("outage-label", at, y + 12.0, anchor, &text);
     }
 }
@@ -239,7 +255,9 @@ fn time_axis(canvas: &mut Canvas, timeline: &Timeline, (top, bottom): (f64, f64)
     let end = x.at(timeline.load_end_ms);
     if timeline.load_end_ms < end_ms * 0.99 {
         canvas.line("load-end", (end, top), (end, bottom));
-        canvas.text("tick", end + 5.0, top + 9.0, Anchor::Start, "load ends");
+        let (at, anchor) =
+            if end + 64.0 < RIGHT { (end + 5.0, Anchor::Start) } else { (end - 5.0, Anchor::End) };
+        canvas.text("tick", at, top + 9.0, anchor, "load ends");
     }
     canvas.line("axis", (LEFT, bottom + 2.0), (RIGHT, bottom + 2.0));
     for tick in x.ticks(10) {
