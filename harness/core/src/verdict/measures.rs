@@ -152,6 +152,9 @@ fn rto(checked: &Checked) -> Measured {
     if outages.exercised == 0 {
         return none("below 200 operations/s per partition an outage cannot be told from a pause", None);
     }
+    if checked.conductor.faults.is_empty() && outages.outages.is_empty() {
+        return none("no fault, and no outage", None);
+    }
     let origin = checked.sends.slots.origin_ns;
     let last_ns = checked.conductor.load_ends_ns.unwrap_or(origin);
     let longest = outages.outages.iter().map(|outage| {

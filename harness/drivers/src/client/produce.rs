@@ -103,7 +103,8 @@ impl Sender<'_> {
         match (message.intended_ns, self.plan.pace) {
             (Some(intended_ns), _) => self.wait_until(self.load_begins_ns + intended_ns),
             (None, Pace::Closed { outstanding }) => {
-                self.wait_until(self.load_begins_ns + self.plan.from_ns)?;
+                // Nothing is due at a time of its own, so nothing can be late.
+                self.sleep_until(self.load_begins_ns + self.plan.from_ns)?;
                 while self.session.outstanding() >= u64::from(outstanding.max(1)) {
                     self.go_on().then_some(())?;
                     self.completions.wait_for_one();
@@ -115,15 +116,22 @@ impl Sender<'_> {
         }
     }
 
-    /// Sleeps until a moment; None if the client is told to stop.
+    /// Sleeps until a moment, and notes how late it became; None if the client is told to stop.
     #[inline]
     fn wait_until(&self, moment_ns: u64) -> Option<u64> {
+        let now = self.sleep_until(moment_ns)?;
+        self.session.send_lag_ns.fetch_max(now - moment_ns, Ordering::Relaxed);
+        Some(moment_ns)
+    }
+
+    /// Sleeps until a moment and returns the time; None if the client is told to stop.
+    #[inline]
+    fn sleep_until(&self, moment_ns: u64) -> Option<u64> {
         loop {
             self.go_on().then_some(())?;
             let now = monotonic_ns();
             if now >= moment_ns {
-                self.session.send_lag_ns.fetch_max(now - moment_ns, Ordering::Relaxed);
-                return Some(moment_ns);
+                return Some(now);
             }
             sleep_until(moment_ns.min(now + LOOK_NS));
         }
