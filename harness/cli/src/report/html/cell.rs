@@ -1,12 +1,13 @@
 //! One cell of the page: its course, where its messages went, its checks, its evidence, its faults.
 
 use askama::Template;
+use mqproof_core::property::Property;
 use mqproof_core::verdict::{
     CellResult, CheckResult, FaultResult, Quantiles, RunReport, VerdictWord, Witness,
 };
 
 use crate::report::svg;
-use crate::report::text::{bound, class, moment, quantity, severity, span, thousands, title};
+use crate::report::text::{bound, class, moment, property, quantity, severity, span, thousands, title};
 use crate::report::{command, figure};
 
 /// How much of a cell is shown.
@@ -157,8 +158,11 @@ fn checks(cell: &CellResult) -> Vec<CheckRow<'_>> {
         })
         .collect();
     let rank = |word| if word == VerdictWord::NotObserved { 0 } else { severity(word) };
-    let told = |row: &CheckRow<'_>| row.required || row.check.verdict == VerdictWord::Violated;
-    rows.sort_by_key(|row| (!told(row), std::cmp::Reverse(rank(row.check.verdict))));
+    // What always runs and shows nothing stands last, whatever it was exercised on.
+    let told = |row: &CheckRow<'_>| {
+        row.check.verdict == VerdictWord::Violated || !property(row.check).is_some_and(Property::always_runs)
+    };
+    rows.sort_by_key(|row| (!told(row), std::cmp::Reverse(rank(row.check.verdict)), !row.required));
     rows
 }
 

@@ -25,6 +25,15 @@ const PEAK_SHOWN: f64 = 2.0;
 
 /// Draws the timeline of a cell. `id` is unique on the page.
 pub fn timeline(cell: &CellResult, timeline: &Timeline, id: &str) -> String {
+    let mut timeline = timeline.clone();
+    // Where nothing is acknowledged, no outage of acknowledgements can be seen.
+    if cell.metrics.acked.is_none() {
+        timeline.outages.clear();
+    }
+    draw(cell, &timeline, id)
+}
+
+fn draw(cell: &CellResult, timeline: &Timeline, id: &str) -> String {
     let points = fold(timeline);
     let end_ms = (timeline.slots.len() as f64 * timeline.slot_ms as f64).max(timeline.load_end_ms);
     let x = Scale::linear(0.0, end_ms, LEFT, RIGHT);
