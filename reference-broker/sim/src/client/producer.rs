@@ -28,8 +28,10 @@ mod code {
     pub(super) const NONE: i16 = 0;
     pub(super) const NOT_ENOUGH_REPLICAS: i16 = 19;
     pub(super) const OUT_OF_ORDER_SEQUENCE: i16 = 45;
-    /// Timed out, not enough replicas after the append, storage.
-    pub(super) const MAYBE_STORED: [i16; 3] = [7, 20, 56];
+    /// Not leader (any more), timed out, not enough replicas after the append, storage.
+    pub(super) const MAYBE_STORED: [i16; 4] = [6, 7, 20, 56];
+    /// Corrupt message, too large, not allowed, invalid: no other try would fare better.
+    pub(super) const REFUSED: [i16; 4] = [2, 10, 29, 87];
     pub(super) const DUPLICATE_SEQUENCE: i16 = 46;
     pub(super) const UNKNOWN_PRODUCER_ID: i16 = 59;
     /// Unknown topic or partition, leader not available, not leader, timed out, not enough replicas (before and
@@ -243,6 +245,7 @@ impl Producer {
             code::OUT_OF_ORDER_SEQUENCE | code::UNKNOWN_PRODUCER_ID => {
                 self.out_of_order(partition, number, turn)
             }
+            error if code::REFUSED.contains(&error) => self.rejected(partition, number, turn),
             error if code::RETRIABLE.contains(&error) => {
                 self.again(partition, number, code::MAYBE_STORED.contains(&error), turn);
             }
