@@ -28,6 +28,8 @@ mod code {
     pub(super) const NONE: i16 = 0;
     pub(super) const NOT_ENOUGH_REPLICAS: i16 = 19;
     pub(super) const OUT_OF_ORDER_SEQUENCE: i16 = 45;
+    /// Timed out, coordinator loading or not available.
+    pub(super) const NOT_READY: [i16; 3] = [7, 14, 15];
     /// Not leader (any more), timed out, not enough replicas after the append, storage.
     pub(super) const MAYBE_STORED: [i16; 4] = [6, 7, 20, 56];
     /// Corrupt message, too large, not allowed, invalid: no other try would fare better.
@@ -208,6 +210,10 @@ impl Producer {
                         let id = ProducerId(response.producer_id.0);
                         turn.ledger.producer_id(self.index, id);
                         self.identity = Some((id, ProducerEpoch(response.producer_epoch)));
+                    } else if !code::NOT_READY.contains(&response.error_code) {
+                        let what =
+                            format!("producer {}: no producer id, error {}", self.index, response.error_code);
+                        turn.ledger.violation("unexpected-error", what);
                     }
                 }
                 (Tag::Produce { partition, batch }, ResponseKind::Produce(response)) => {
@@ -311,7 +317,9 @@ impl Producer {
     fn ask(&mut self, turn: &mut ClientTurn<'_>) {
         if self.knobs.idempotent && self.identity.is_none() && !self.asking_identity {
             self.asking_identity = true;
-            let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+            let request = InitProducerIdRequest::default()
+                .with_transactional_id(None)
+                .with_transaction_timeout_ms(60_000);
             let request = RequestKind::InitProducerId(request);
             let node = any_broker(&mut self.dice);
             self.session.request(
