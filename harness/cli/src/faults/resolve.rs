@@ -157,3 +157,62 @@ fn describe(nodes: &[NodeId], partition: Option<&(String, u32)>) -> String {
 pub fn bits(nodes: &[NodeId]) -> u64 {
     nodes.iter().fold(0, |bits, node| bits | 1 << (node.0 & 63))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leadership() -> Leadership {
+        let state = |leader: Option<u32>| PartitionState {
+            leader: leader.map(NodeId),
+            replicas: vec![NodeId(1), NodeId(2), NodeId(3)],
+            isr: vec![NodeId(1), NodeId(2), NodeId(3)],
+        };
+        Leadership {
+            partitions: BTreeMap::from([(("t".into(), 0), state(Some(1))), (("t".into(), 1), state(Some(2))), (("t".into(), 2), state(None))]),
+            recent_records: BTreeMap::from([(("t".into(), 0), 10), (("t".into(), 1), 30)]),
+            controller: None,
+        }
+    }
+
+    fn resolve(target: &FaultTarget, sticky: &mut BTreeMap<String, u32>) -> Result<Resolved, String> {
+        let brokers = [NodeId(1), NodeId(2), NodeId(3)];
+        let (leadership, controllers) = (leadership(), [NodeId(4)]);
+        Resolver { leadership: &leadership, brokers: &brokers, controllers: &controllers, sticky }.resolve(target)
+    }
+
+    fn leader_of(partition: Option<u32>) -> Role {
+        Role::LeaderOf { topic: "t".into(), partition }
+    }
+
+    #[test]
+    fn a_leader_without_a_partition_is_that_of_the_busiest_and_stays_so() {
+        let mut sticky = BTreeMap::new();
+        let found = resolve(&FaultTarget::Nodes(leader_of(None)), &mut sticky).unwrap();
+        assert_eq!((found.nodes, found.partition), (vec![NodeId(2)], Some(("t".into(), 1))));
+        assert_eq!(sticky, BTreeMap::from([("t".into(), 1)]));
+        let mut before = BTreeMap::from([("t".into(), 0)]);
+        let found = resolve(&FaultTarget::Nodes(leader_of(None)), &mut before).unwrap();
+        assert_eq!(found.nodes, [NodeId(1)]);
+    }
+
+    #[test]
+    fn a_link_of_a_leader_and_its_followers_is_both_ways_to_each() {
+        let followers = Role::FollowersOf { topic: "t".into(), partition: Some(0) };
+        let found = resolve(&FaultTarget::Link(leader_of(Some(0)), followers), &mut BTreeMap::new()).unwrap();
+        let link = |from, to| (LinkEnd::Node(NodeId(from)), NodeId(to));
+        assert_eq!(found.links, [link(1, 2), link(2, 1), link(1, 3), link(3, 1)]);
+    }
+
+    #[test]
+    fn a_partition_without_a_leader_is_told_and_not_guessed() {
+        let error = resolve(&FaultTarget::Nodes(leader_of(Some(2))), &mut BTreeMap::new()).unwrap_err();
+        assert_eq!(error, "t/2 has no leader");
+    }
+
+    #[test]
+    fn a_single_controller_is_the_active_one() {
+        let found = resolve(&FaultTarget::Nodes(Role::Controller), &mut BTreeMap::new()).unwrap();
+        assert_eq!(found.nodes, [NodeId(4)]);
+    }
+}

@@ -7,6 +7,8 @@
 mod link;
 mod net;
 mod pump;
+#[cfg(test)]
+mod tests;
 
 pub use link::{LinkMode, LinkStats};
 pub use net::{LinkEnd, ProxyNet};
