@@ -1,5 +1,7 @@
 //! One node of each role in this process, spoken to over TCP with frames of a codec that the test drives itself.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic where it stands")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;

@@ -53,7 +53,8 @@ pub struct Outcome {
 impl Outcome {
     /// The command that shows the same again.
     pub fn replay(&self, options: &Options) -> String {
-        let defects: String = options.defects.iter().map(|defect| format!(" --defect {defect}")).collect();
+        let defects =
+            options.defects.iter().fold(String::new(), |all, defect| all + " --defect " + defect.name());
         format!("cargo run -p broker-sim --release -- --seed {}{defects}", self.seed)
     }
 }
@@ -77,7 +78,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
             Some(Alarm::NextFault) => storm.strike(&mut world),
             Some(Alarm::Heal(from, to)) => world.heal(from, to),
             Some(Alarm::Calm) => {
-                storm.calm(&mut world);
+                Storm::calm(&mut world);
                 run.begin_end(&mut world);
             }
             Some(Alarm::Look) => run.look(&mut world),

@@ -237,8 +237,8 @@ impl Network {
     /// What `side` is told when its connection breaks under it; `None` if it has none.
     pub(crate) fn broken(&mut self, id: WireId, side: Side) -> Option<(Host, ConnId)> {
         let end = self.wires.get_mut(&id)?.end(side);
-        let told = end.conn.filter(|_| end.alive).map(|conn| (end.host, conn));
-        told
+
+        end.conn.filter(|_| end.alive).map(|conn| (end.host, conn))
     }
 
     /// All gets through again; what came due meanwhile sets out anew.

@@ -109,7 +109,7 @@ impl<'a> Storm<'a> {
     }
 
     /// Everything is mended, and nothing breaks any more.
-    pub(crate) fn calm(&mut self, world: &mut World) {
+    pub(crate) fn calm(world: &mut World) {
         for (from, to) in world.net.cuts() {
             world.heal(from, to);
         }

@@ -160,13 +160,13 @@ impl Watch {
             while log.next < view.high_watermark {
                 let parts = match node.read_committed(view.id, log.next, READ_BYTES, disk) {
                     Ok(parts) if !parts.is_empty() => parts,
-                    Ok(_) => return log.report("hole", "nothing to read".into(), ledger),
-                    Err(error) => return log.report("hole", error.to_string(), ledger),
+                    Ok(_) => return log.report("hole", "nothing to read", ledger),
+                    Err(error) => return log.report("hole", &error.to_string(), ledger),
                 };
                 for batch in parts.into_iter().flat_map(batches) {
                     match batch {
                         Ok(batch) => log.check(&batch, known, ledger),
-                        Err(error) => return log.report("corruption", error.to_string(), ledger),
+                        Err(error) => return log.report("corruption", &error.to_string(), ledger),
                     }
                 }
             }
@@ -213,7 +213,7 @@ struct CommittedLog<'a> {
 }
 
 impl CommittedLog<'_> {
-    fn report(&self, kind: &'static str, what: String, ledger: &mut Ledger) {
+    fn report(&self, kind: &'static str, what: &str, ledger: &mut Ledger) {
         let at = format!(
             "{} partition {} on node {} at {}",
             self.view.topic, self.view.id.partition, self.node_id, self.next
@@ -229,17 +229,17 @@ impl CommittedLog<'_> {
     ) {
         let header = &batch.header;
         if header.base_offset != self.next {
-            self.report("offset-gap", format!("the next batch begins at {}", header.base_offset), ledger);
+            self.report("offset-gap", &format!("the next batch begins at {}", header.base_offset), ledger);
         }
         if header.leader_epoch < self.epoch {
-            self.report("epoch-fell", format!("epoch {} after {}", header.leader_epoch, self.epoch), ledger);
+            self.report("epoch-fell", &format!("epoch {} after {}", header.leader_epoch, self.epoch), ledger);
         }
         let print = (crc32c::crc32c(&batch.bytes), header.leader_epoch);
         let first = *known.entry(header.base_offset).or_insert(print);
         if first != print {
             self.report(
                 "divergence",
-                format!("epoch {}, elsewhere or earlier another batch of epoch {}", print.1, first.1),
+                &format!("epoch {}, elsewhere or earlier another batch of epoch {}", print.1, first.1),
                 ledger,
             );
         }

@@ -220,7 +220,7 @@ impl Producer {
                     self.produced(partition, batch, &response, turn);
                 }
                 (tag, response) => {
-                    turn.ledger.violation("protocol", format!("{tag:?} answered by {response:?}"))
+                    turn.ledger.violation("protocol", format!("{tag:?} answered by {response:?}"));
                 }
             },
         }
@@ -249,7 +249,7 @@ impl Producer {
             code::DUPLICATE_SEQUENCE => self.acknowledged(partition, number, None, turn),
             code::NOT_ENOUGH_REPLICAS if self.knobs.gives_up => self.rejected(partition, number, turn),
             code::OUT_OF_ORDER_SEQUENCE | code::UNKNOWN_PRODUCER_ID => {
-                self.out_of_order(partition, number, turn)
+                self.out_of_order(partition, number, turn);
             }
             error if code::REFUSED.contains(&error) => self.rejected(partition, number, turn),
             error if code::RETRIABLE.contains(&error) => {
@@ -280,10 +280,9 @@ impl Producer {
         let queue = &mut self.queues[partition as usize];
         if let Some(position) = queue.iter().position(|batch| batch.number == number)
             && let Some(batch) = queue.remove(position)
+            && !batch.in_doubt
         {
-            if !batch.in_doubt {
-                turn.ledger.rejected(&batch.records);
-            }
+            turn.ledger.rejected(&batch.records);
         }
     }
 

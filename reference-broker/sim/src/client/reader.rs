@@ -110,10 +110,10 @@ impl Reader {
                     self.metadata_done(turn);
                 }
                 (Tag::Fetch(partition), ResponseKind::Fetch(response)) => {
-                    self.fetched(partition, &response, turn)
+                    self.fetched(partition, &response, turn);
                 }
                 (tag, response) => {
-                    turn.ledger.violation("protocol", format!("{tag:?} answered by {response:?}"))
+                    turn.ledger.violation("protocol", format!("{tag:?} answered by {response:?}"));
                 }
             },
         }
