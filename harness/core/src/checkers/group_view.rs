@@ -40,7 +40,7 @@ pub(super) struct Session {
 pub(super) struct Progress {
     /// One past the highest offset that any member was handed.
     next: u64,
-    /// What was surely committed: the highest, and the event that says so.
+    /// What was surely committed last, and the event that says so.
     committed: Option<Moment>,
     /// The members' sessions, by journal: the latest of each.
     sessions: BTreeMap<usize, Session>,
@@ -65,7 +65,7 @@ pub struct GroupView {
     pub passed: BTreeMap<Place, Intervals>,
     /// Places of records that could not be read as intact messages.
     pub unreadable: BTreeSet<(Place, u64)>,
-    /// Highest offset that was surely committed.
+    /// The offset that was surely committed last.
     pub committed: BTreeMap<Place, u64>,
     /// Records handed over again.
     pub repeats: Findings,
@@ -129,9 +129,9 @@ impl GroupView {
             EventKind::Commit if event.outcome() == Outcome::Ok => {
                 let place = Place { topic, partition: event.partition() };
                 let progress = self.progress.entry(place).or_default();
-                if progress.committed.is_none_or(|committed| committed.event.a < event.a) {
-                    progress.committed = Some(Moment { shard, event: *event });
-                }
+                // The last answer counts, not the highest offset: a client library that has several commits under way and
+                // repeats one after a lost connection may itself put an older one behind a newer.
+                progress.committed = Some(Moment { shard, event: *event });
             }
             EventKind::Member => self.on_member(shard, topic, event),
             _ => {}
