@@ -56,6 +56,8 @@ fn options(spec: &BrokerSpec) -> anyhow::Result<NodeOptions> {
         controllers: peers(&spec.controllers),
         peers: peers(&spec.peers),
         auto_create_topics: false,
+        // On a busy machine a healthy broker may not run for a few hundred milliseconds.
+        broker_session_timeout_ms: 500,
         flush: match spec.flush {
             Flush::PageCache => FlushPolicy::PageCache,
             Flush::IntervalMs(ms) => FlushPolicy::IntervalMs(ms),

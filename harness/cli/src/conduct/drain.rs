@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use mqproof_core::history::EventKind;
+use mqproof_drivers::admin::AdminError;
 use mqproof_drivers::client::{ClientJob, PartitionEnd};
 
 use super::cell::Running;
@@ -15,6 +16,8 @@ use crate::clock::now_ns;
 
 /// How long groups are given to catch up.
 const GROUPS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a question may go unanswered because a partition has no leader.
+const LEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a reader of the whole log is given.
 const READERS_WITHIN: Duration = Duration::from_secs(120);
 
@@ -98,6 +101,17 @@ fn lag(running: &mut Running<'_>, record: bool) -> Option<u64> {
     Some(lag)
 }
 
+/// Asks again while leaders move.
+fn patiently<T>(ask: impl Fn() -> Result<T, AdminError>) -> Result<T, AdminError> {
+    let until = Instant::now() + LEADERS_WITHIN;
+    loop {
+        match ask() {
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
+            answer => return answer,
+        }
+    }
+}
+
 /// The bounds of all logs, into the journal and for the readers.
 fn bounds(running: &mut Running<'_>) -> Result<Vec<(String, Vec<PartitionEnd>)>, ()> {
     let plan = running.plan();
@@ -106,7 +120,7 @@ fn bounds(running: &mut Running<'_>) -> Result<Vec<(String, Vec<PartitionEnd>)>,
     for (name, topic) in &plan.topology.topics {
         let mut ends = Vec::new();
         for partition in 0..topic.partitions {
-            match admin.log_bounds(name, partition, ASK) {
+            match patiently(|| admin.log_bounds(name, partition, ASK)) {
                 Ok((start, end)) => {
                     let index = journal.topic(name);
                     journal.note(EventKind::LogBound, 0, index, start, partition, 0);
