@@ -117,7 +117,13 @@ fn scan_log_losses(evidence: &Evidence<'_>, lost: &mut MessageSet, losses: &mut 
     }
 }
 
-fn log_loss(evidence: &Evidence<'_>, place: Place, ack: Moment, offset: Option<u64>, grade: &'static str) -> Finding {
+fn log_loss(
+    evidence: &Evidence<'_>,
+    place: Place,
+    ack: Moment,
+    offset: Option<u64>,
+    grade: &'static str,
+) -> Finding {
     let at_ms = evidence.conductor.at_ms(ack.event.t_ns);
     let at = offset.map_or_else(String::new, |offset| format!(" at offset {offset}"));
     let fault = evidence.conductor.next_fault_ns(ack.event.t_ns).map_or_else(String::new, |fault| {
@@ -137,7 +143,12 @@ fn log_loss(evidence: &Evidence<'_>, place: Place, ack: Moment, offset: Option<u
     }
 }
 
-fn scan_group_losses(evidence: &Evidence<'_>, group: &GroupView, missing: &MessageSet, findings: &mut Findings) {
+fn scan_group_losses(
+    evidence: &Evidence<'_>,
+    group: &GroupView,
+    missing: &MessageSet,
+    findings: &mut Findings,
+) {
     let mut left = missing.clone();
     for_each_ack(evidence, missing, |place, ack| {
         let (message, offset) = (ack.event.message(), ack.event.a);
@@ -151,7 +162,12 @@ fn scan_group_losses(evidence: &Evidence<'_>, group: &GroupView, missing: &Messa
         let passed = group.passed.get(&place).is_some_and(|passed| passed.contains(offset));
         let settled = [
             group.committed.get(&place).copied(),
-            evidence.conductor.committed.get(&(group.group, place)).copied().filter(|&offset| offset != Event::NO_OFFSET),
+            evidence
+                .conductor
+                .committed
+                .get(&(group.group, place))
+                .copied()
+                .filter(|&offset| offset != Event::NO_OFFSET),
         ];
         let committed = settled.into_iter().flatten().max().is_some_and(|committed| committed > offset);
         let owed = passed || committed && !evidence.from_latest.contains(&group.group);
@@ -159,7 +175,9 @@ fn scan_group_losses(evidence: &Evidence<'_>, group: &GroupView, missing: &Messa
             let how = if passed { "a session read past it" } else { "more than it was committed" };
             findings.add("L1", || Finding {
                 grade: "L1",
-                summary: format!("{message} stands at offset {offset}, {how}, and the group was never handed it"),
+                summary: format!(
+                    "{message} stands at offset {offset}, {how}, and the group was never handed it"
+                ),
                 messages: vec![message],
                 place: Some(place),
                 offset: Some(offset),

@@ -116,9 +116,10 @@ fn place_clause(place: Place, conductor: &Conductor, views: &[LogView; 2]) -> Op
     views.iter().find_map(|view| match view.coverage.get(&place) {
         None => Some(format!("drain reader {} read nothing", view.reader)),
         // Offsets at which the log holds nothing to hand out may lie in between, never at the end of such a log.
-        Some(coverage) if coverage.next < end => {
-            Some(format!("drain reader {} came to offset `{}`, not to the end `{end}`", view.reader, coverage.next))
-        }
+        Some(coverage) if coverage.next < end => Some(format!(
+            "drain reader {} came to offset `{}`, not to the end `{end}`",
+            view.reader, coverage.next
+        )),
         Some(coverage) if coverage.first > start && coverage.first >= end => {
             Some(format!("drain reader {} began behind the end", view.reader))
         }
@@ -148,7 +149,10 @@ fn group_clause(
         };
         if committed < end {
             let lag = end - committed;
-            return Some(format!("group `{name}` lags by {lag} in `{}/{partition}`", topic_name(names, topic)));
+            return Some(format!(
+                "group `{name}` lags by {lag} in `{}/{partition}`",
+                topic_name(names, topic)
+            ));
         }
     }
     None

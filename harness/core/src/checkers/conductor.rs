@@ -163,7 +163,8 @@ impl Conductor {
             EventKind::Fault => self.on_fault(event),
             EventKind::Leader => {
                 let place = Place { topic: event.c, partition: event.partition() };
-                let seen = LeaderSeen { t_ns: event.t_ns, node: event.a as u32, epoch: (event.a >> 32) as i32 };
+                let seen =
+                    LeaderSeen { t_ns: event.t_ns, node: event.a as u32, epoch: (event.a >> 32) as i32 };
                 let spans = self.leaders.entry(place).or_default();
                 let same = |last: &LeaderSeen| (last.node, last.epoch) == (seen.node, seen.epoch);
                 if !spans.last().is_some_and(same) {
@@ -219,7 +220,9 @@ impl Conductor {
                 *dead |= 1u64.checked_shl(event.b).unwrap_or(0);
                 self.brokers_dead_at_once = self.brokers_dead_at_once.max(dead.count_ones());
             }
-            (flag::SIDE_BROKER, started) if started != flag::EXITED => *dead &= !1u64.checked_shl(event.b).unwrap_or(0),
+            (flag::SIDE_BROKER, started) if started != flag::EXITED => {
+                *dead &= !1u64.checked_shl(event.b).unwrap_or(0);
+            }
             (flag::SIDE_CONSUMER, flag::EXITED) if by_signal => self.consumer_crashed = true,
             _ => {}
         }
@@ -230,7 +233,8 @@ impl Conductor {
     pub(super) fn meters(&self) -> Vec<Meter> {
         let of_fault = |(&fault, seen): (&usize, &FaultSeen)| {
             let until_ns = seen.effect_ns?;
-            let near = |&&(t_ns, ..): &&(u64, Place, u64)| t_ns <= until_ns && until_ns - t_ns <= METER_WITHIN_NS;
+            let near =
+                |&&(t_ns, ..): &&(u64, Place, u64)| t_ns <= until_ns && until_ns - t_ns <= METER_WITHIN_NS;
             let &(_, place, end) = self.ends_in_load.iter().rev().find(near)?;
             Some(Meter { fault, place, end, until_ns, count: 0 })
         };

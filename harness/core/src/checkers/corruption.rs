@@ -7,7 +7,11 @@ use super::finding::{Finding, Findings, Moment, Place};
 pub(super) fn on_corrupt(findings: &mut Findings, place: Place, moment: Moment) {
     findings.add("corrupt", || Finding {
         grade: "corrupt",
-        summary: format!("the record at offset {} is not what was sent ({})", moment.event.a, moment.event.message()),
+        summary: format!(
+            "the record at offset {} is not what was sent ({})",
+            moment.event.a,
+            moment.event.message()
+        ),
         messages: vec![moment.event.message()],
         place: Some(place),
         offset: Some(moment.event.a),

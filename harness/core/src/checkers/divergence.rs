@@ -18,7 +18,14 @@ pub(super) fn between_acks(findings: &mut Findings, place: Place, other: Message
     add(findings, "ack/ack", place, other, moment, "it was acknowledged there, and so was");
 }
 
-fn add(findings: &mut Findings, grade: &'static str, place: Place, other: MessageId, moment: Moment, how: &str) {
+fn add(
+    findings: &mut Findings,
+    grade: &'static str,
+    place: Place,
+    other: MessageId,
+    moment: Moment,
+    how: &str,
+) {
     findings.add(grade, || Finding {
         grade,
         summary: format!("{} at offset {}: {how} {other}", moment.event.message(), moment.event.a),

@@ -15,7 +15,10 @@ pub(super) fn on_second_copy(findings: &mut Findings, sends: &Sends, place: Plac
     }
     findings.add("client or broker", || Finding {
         grade: "client or broker",
-        summary: format!("{message} stands a second time in the log, at offset {}; it was sent once", copy.event.a),
+        summary: format!(
+            "{message} stands a second time in the log, at offset {}; it was sent once",
+            copy.event.a
+        ),
         messages: vec![message],
         place: Some(place),
         offset: Some(copy.event.a),

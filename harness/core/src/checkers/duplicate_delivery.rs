@@ -44,7 +44,14 @@ pub(super) fn on_repeat(findings: &mut Findings, place: Place, repeat: &Repeat<'
     if repeat.session.last.is_some_and(|last| offset <= last.a) {
         add(findings, place, repeat, moment, "unexplained", "the same session had been handed it before");
     } else if offset < repeat.session.committed_before {
-        add(findings, place, repeat, moment, "acked, then redelivered", "it was committed before this session began");
+        add(
+            findings,
+            place,
+            repeat,
+            moment,
+            "acked, then redelivered",
+            "it was committed before this session began",
+        );
     } else {
         findings.add_legal(match repeat.previous.and_then(|previous| previous.end) {
             Some(SessionEnd::Died) => "consumer died",
@@ -56,10 +63,21 @@ pub(super) fn on_repeat(findings: &mut Findings, place: Place, repeat: &Repeat<'
     }
 }
 
-fn add(findings: &mut Findings, place: Place, repeat: &Repeat<'_>, moment: Moment, grade: &'static str, why: &str) {
+fn add(
+    findings: &mut Findings,
+    place: Place,
+    repeat: &Repeat<'_>,
+    moment: Moment,
+    grade: &'static str,
+    why: &str,
+) {
     findings.add(grade, || Finding {
         grade,
-        summary: format!("{} was handed over again at offset {}: {why}", moment.event.message(), moment.event.a),
+        summary: format!(
+            "{} was handed over again at offset {}: {why}",
+            moment.event.message(),
+            moment.event.a
+        ),
         messages: vec![moment.event.message()],
         place: Some(place),
         offset: Some(moment.event.a),

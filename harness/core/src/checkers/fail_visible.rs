@@ -6,7 +6,11 @@ use super::finding::{Finding, Findings, Moment, Place};
 pub(super) fn on_visible(findings: &mut Findings, place: Place, moment: Moment) {
     findings.add("failed, yet delivered", || Finding {
         grade: "failed, yet delivered",
-        summary: format!("{} was refused for good, and delivered at offset {}", moment.event.message(), moment.event.a),
+        summary: format!(
+            "{} was refused for good, and delivered at offset {}",
+            moment.event.message(),
+            moment.event.a
+        ),
         messages: vec![moment.event.message()],
         place: Some(place),
         offset: Some(moment.event.a),

@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) committed_before: u64,
     /// The last record that it was handed.
     pub(super) last: Option<Event>,
+    /// Whose place it took: the journal that was handed a record last before its own first.
+    heir_of: Option<usize>,
     /// How it ended.
     pub(super) end: Option<SessionEnd>,
 }
@@ -144,7 +146,8 @@ impl GroupView {
             self.end_session(place, shard, SessionEnd::Revoked);
             let progress = self.progress.entry(place).or_default();
             let committed_before = progress.committed.map_or(0, |committed| committed.event.a);
-            let session = Session { shard, epoch: event.c, committed_before, last: None, end: None };
+            let session =
+                Session { shard, epoch: event.c, committed_before, last: None, heir_of: None, end: None };
             progress.sessions.insert(shard, session);
             return;
         }
@@ -192,8 +195,12 @@ impl GroupView {
             epoch: 0,
             committed_before: committed_now,
             last: None,
+            heir_of: None,
             end: None,
         });
+        if session.last.is_none() {
+            session.heir_of = progress.last_shard.filter(|&holder| holder != shard);
+        }
         let session_before = *session;
         session.last = Some(*event);
         order_consumer::on_next(&mut self.order, place, self.group, &session_before, moment);
@@ -207,7 +214,7 @@ impl GroupView {
 
         let rewound = event.a < progress.next;
         progress.next = progress.next.max(event.a.saturating_add(1));
-        let holder = progress.last_shard.replace(shard);
+        progress.last_shard = Some(shard);
         if event.flags != Delivery::Intact as u8 {
             self.unreadable.insert((place, event.a));
             return;
@@ -221,14 +228,29 @@ impl GroupView {
             self.first_by_slot.add(sends.slots.slot(handed_ns));
             self.last_first_ns = self.last_first_ns.max(Some(handed_ns));
         } else {
-            let previous = holder.filter(|&holder| holder != shard).and_then(|holder| progress.sessions.get(&holder));
-            let repeat = Repeat { rewound, session: session_before, previous, committed: progress.committed, group: self.group };
+            let previous = session_before.heir_of.and_then(|holder| progress.sessions.get(&holder));
+            let repeat = Repeat {
+                rewound,
+                session: session_before,
+                previous,
+                committed: progress.committed,
+                group: self.group,
+            };
             duplicate_delivery::on_repeat(&mut self.repeats, place, &repeat, moment);
         }
         self.repeats.exercised += 1;
         if let Some(key) = keys.key(event.message()) {
             let session = (shard, session_before.epoch);
-            self.key_order.on_delivery(&mut self.keys, place, self.group, key, session, first, rewound, moment);
+            self.key_order.on_delivery(
+                &mut self.keys,
+                place,
+                self.group,
+                key,
+                session,
+                first,
+                rewound,
+                moment,
+            );
         }
     }
 

@@ -87,7 +87,8 @@ pub struct PlanKeys(Vec<Generator>);
 impl PlanKeys {
     /// The keys of a plan.
     pub fn new(plan: &Plan) -> Self {
-        let generators = plan.producers.iter().zip(0..).map(|(producer, number)| Generator::new(producer, number, 0, 0));
+        let generators =
+            plan.producers.iter().zip(0..).map(|(producer, number)| Generator::new(producer, number, 0, 0));
         Self(generators.collect())
     }
 }

@@ -76,7 +76,7 @@ fn bucket(us: u64) -> u16 {
     if us < 16 {
         return us as u16;
     }
-    let exponent = 63 - us.leading_zeros();
+    let exponent = us.ilog2();
     (((exponent - 3) << 4) | (us >> (exponent - 4)) as u32 & 15) as u16
 }
 

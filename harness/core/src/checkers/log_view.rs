@@ -98,7 +98,8 @@ impl LogView {
             duplicate_append::on_second_copy(&mut self.duplicates, sends, place, moment);
             return;
         }
-        let highest = self.highest.entry((place, (message.0 >> 32) as u32)).or_insert(Highest { event: *event, shard });
+        let highest =
+            self.highest.entry((place, (message.0 >> 32) as u32)).or_insert(Highest { event: *event, shard });
         if highest.event.msg != event.msg {
             let before = Moment { shard: highest.shard, event: highest.event };
             order_log::on_next(&mut self.order, sends, place, before, moment);

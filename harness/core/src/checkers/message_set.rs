@@ -128,12 +128,15 @@ impl MessageSet {
     /// The members, in the order of ids.
     pub fn iter(&self) -> impl Iterator<Item = MessageId> + '_ {
         self.sessions.iter().flat_map(|(&session, segments)| {
-            segments.iter().enumerate().filter(|(_, segment)| segment.count() > 0).flat_map(move |(index, segment)| {
-                (0..WORDS).flat_map(move |word| {
-                    let base = u64::from(session) << 32 | (index as u64 * u64::from(SEGMENT_BITS) + word as u64 * 64);
-                    Bits(segment.word(word)).map(move |bit| MessageId(base + u64::from(bit)))
-                })
-            })
+            segments.iter().enumerate().filter(|(_, segment)| segment.count() > 0).flat_map(
+                move |(index, segment)| {
+                    (0..WORDS).flat_map(move |word| {
+                        let base = u64::from(session) << 32
+                            | (index as u64 * u64::from(SEGMENT_BITS) + word as u64 * 64);
+                        Bits(segment.word(word)).map(move |bit| MessageId(base + u64::from(bit)))
+                    })
+                },
+            )
         })
     }
 

@@ -51,3 +51,6 @@ pub use outage::{Outage, Outages};
 pub use sends::Sends;
 pub use slots::SLOT_NS;
 pub use source::{Events, KeyOf, MemorySource, Names, ShardMeta, ShardRole, Source};
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,8 @@ pub struct Narrator<'a> {
 impl Narrator<'_> {
     /// The evidence, and what happened around it, by time.
     pub fn with_context(&self, evidence: &[Moment]) -> Vec<WitnessEvent> {
-        let mut moments: Vec<(Moment, bool)> = evidence.iter().take(LINES_MAX).map(|moment| (*moment, false)).collect();
+        let mut moments: Vec<(Moment, bool)> =
+            evidence.iter().take(LINES_MAX).map(|moment| (*moment, false)).collect();
         let first = evidence.iter().map(|moment| moment.event.t_ns).min().unwrap_or(0);
         let last = evidence.iter().map(|moment| moment.event.t_ns).max().unwrap_or(0);
         let near = first.saturating_sub(BEFORE_NS)..=last + AFTER_NS;
@@ -38,9 +39,16 @@ impl Narrator<'_> {
             .filter(|(_, event)| near.contains(&event.t_ns) && is_telling(event))
             .collect();
         // What is nearest to the evidence says most.
-        context.sort_by_key(|(_, event)| if event.t_ns < first { first - event.t_ns } else { event.t_ns.saturating_sub(last) });
+        context.sort_by_key(|(_, event)| {
+            if event.t_ns < first { first - event.t_ns } else { event.t_ns.saturating_sub(last) }
+        });
         let room = LINES_MAX.saturating_sub(moments.len());
-        moments.extend(context.into_iter().take(room).map(|(shard, event)| (Moment { shard: *shard, event: *event }, true)));
+        moments.extend(
+            context
+                .into_iter()
+                .take(room)
+                .map(|(shard, event)| (Moment { shard: *shard, event: *event }, true)),
+        );
         moments.sort_by_key(|(moment, _)| moment.event.t_ns);
         moments.into_iter().map(|(moment, context)| self.tell(&moment, context)).collect()
     }
@@ -50,7 +58,8 @@ impl Narrator<'_> {
         let mut moments: Vec<(Moment, bool)> = Vec::new();
         for shard in 0..self.source.shards().len() {
             for event in self.source.events(shard, 0) {
-                let is_of_message = matches!(event.kind, EventKind::SendInvoke | EventKind::SendEnd | EventKind::Deliver);
+                let is_of_message =
+                    matches!(event.kind, EventKind::SendInvoke | EventKind::SendEnd | EventKind::Deliver);
                 if is_of_message && event.message() == message {
                     moments.push((Moment { shard, event }, false));
                 }
@@ -76,14 +85,16 @@ impl Narrator<'_> {
         let place = format!("{topic}/{}", event.partition());
         let (what, text) = match event.kind {
             EventKind::SendInvoke => ("send", format!("{}  attempt {}", event.message(), event.c)),
-            EventKind::SendEnd => (told(event.outcome()), format!("{place}  {}{}", at_offset(event.a), class(event.c))),
+            EventKind::SendEnd => {
+                (told(event.outcome()), format!("{place}  {}{}", at_offset(event.a), class(event.c)))
+            }
             EventKind::Deliver => {
                 let what = if matches!(meta.role, ShardRole::DrainReader(_)) { "read" } else { "deliver" };
                 (what, format!("{place}  {}  {}", at_offset(event.a), event.message()))
             }
             EventKind::Commit => ("commit", format!("{place}  next {}  {}", event.a, told(event.outcome()))),
             EventKind::Member => (member(event.flags), place),
-            EventKind::Process => self.process(event),
+            EventKind::Process => process(event),
             EventKind::Leader => leader(event, &place),
             EventKind::Fault => self.fault(event),
             EventKind::Mark => ("mark", mark(event.flags).to_owned()),
@@ -100,7 +111,8 @@ impl Narrator<'_> {
 
     fn fault(&self, event: &Event) -> (&'static str, String) {
         let Some(fault) = self.plan.faults.get(event.b as usize) else { return ("fault", String::new()) };
-        let nodes: Vec<String> = (0..64).filter(|node| event.a >> node & 1 == 1).map(|node| node.to_string()).collect();
+        let nodes: Vec<String> =
+            (0..64).filter(|node| event.a >> node & 1 == 1).map(|node| node.to_string()).collect();
         let on = if nodes.is_empty() { String::new() } else { format!("node {}  ", nodes.join(", ")) };
         let state = match event.flags {
             0 => "begun",
@@ -111,24 +123,24 @@ impl Narrator<'_> {
         };
         (fault.kind.name(), format!("{on}{state}"))
     }
+}
 
-    fn process(&self, event: &Event) -> (&'static str, String) {
-        let who = match event.c {
-            0 => format!("node {}", event.b),
-            1 => format!("producer {}", event.b),
-            2 => format!("consumer {}", event.b),
-            _ => format!("drain reader {}", event.b),
-        };
-        let text = match (event.flags, event.a >> 32 & 1 == 1) {
-            (1, true) => format!("{who} ended with signal {}", event.a & 0xFFFF_FFFF),
-            (1, false) => format!("{who} ended with status {}", event.a),
-            (0, _) => format!("{who} started"),
-            (2, _) => format!("{who} paused"),
-            (3, _) => format!("{who} resumed"),
-            _ => format!("{who} is ready"),
-        };
-        ("process", text)
-    }
+fn process(event: &Event) -> (&'static str, String) {
+    let who = match event.c {
+        0 => format!("node {}", event.b),
+        1 => format!("producer {}", event.b),
+        2 => format!("consumer {}", event.b),
+        _ => format!("drain reader {}", event.b),
+    };
+    let text = match (event.flags, event.a >> 32 & 1 == 1) {
+        (1, true) => format!("{who} ended with signal {}", event.a & 0xFFFF_FFFF),
+        (1, false) => format!("{who} ended with status {}", event.a),
+        (0, _) => format!("{who} started"),
+        (2, _) => format!("{who} paused"),
+        (3, _) => format!("{who} resumed"),
+        _ => format!("{who} is ready"),
+    };
+    ("process", text)
 }
 
 /// Whether an event of the conductor helps to understand another.
@@ -143,7 +155,8 @@ fn is_telling(event: &Event) -> bool {
 
 fn leader(event: &Event, place: &str) -> (&'static str, String) {
     let (node, epoch) = (event.a as u32, (event.a >> 32) as i32);
-    let isr: Vec<String> = (0..64).filter(|bit| event.msg >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+    let isr: Vec<String> =
+        (0..64).filter(|bit| event.msg >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
     let who = if node == u32::MAX { "nobody".to_owned() } else { format!("node {node}") };
     let epoch = if epoch < 0 { String::new() } else { format!(", epoch {epoch}") };
     ("leader", format!("{place} → {who}{epoch}  in sync {}", isr.join(", ")))

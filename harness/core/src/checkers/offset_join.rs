@@ -87,7 +87,12 @@ impl Window {
 }
 
 /// Joins the whole history. Gaps are those of all groups.
-pub fn join(source: &dyn Source, indices: &[ChunkIndex], conductor: &Conductor, groups: &[GroupView]) -> Joined {
+pub fn join(
+    source: &dyn Source,
+    indices: &[ChunkIndex],
+    conductor: &Conductor,
+    groups: &[GroupView],
+) -> Joined {
     let gaps: Vec<&Gap> = groups.iter().flat_map(|group| &group.gaps).collect();
     let mut joined = Joined::default();
     for ranges in windows(source, indices) {
@@ -135,7 +140,14 @@ fn fill(window: &mut Window, source: &dyn Source, indices: &[ChunkIndex], joined
     }
 }
 
-fn on_delivery(window: &mut Window, index: usize, place: Place, role: ShardRole, moment: Moment, joined: &mut Joined) {
+fn on_delivery(
+    window: &mut Window,
+    index: usize,
+    place: Place,
+    role: ShardRole,
+    moment: Moment,
+    joined: &mut Joined,
+) {
     window.seen[index] |= match role {
         ShardRole::DrainReader(reader) => bit::DRAIN[usize::from(reader != 1)],
         _ => bit::GROUP,
@@ -205,7 +217,11 @@ fn on_gap(window: &Window, gap: &Gap, joined: &mut Joined) {
             let Some(index) = window.index(gap.place, offset) else { continue };
             if window.seen[index] & bit::BOTH != 0 && window.reader[index] != u64::MAX {
                 let event = Event { a: offset, msg: window.reader[index], ..gap.after.event };
-                order_consumer::on_skipped(&mut joined.skipped, gap, Moment { shard: gap.after.shard, event });
+                order_consumer::on_skipped(
+                    &mut joined.skipped,
+                    gap,
+                    Moment { shard: gap.after.shard, event },
+                );
             }
         }
     }

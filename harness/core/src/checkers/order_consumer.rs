@@ -27,8 +27,14 @@ impl Gap {
     pub(super) fn between(place: Place, group: u16, session: &Session, next: Moment) -> Option<Self> {
         let last = session.last?;
         let before = Moment { shard: session.shard, event: last };
-        (next.event.a > last.a.saturating_add(1))
-            .then(|| Self { place, group, from: last.a + 1, to: next.event.a, before, after: next })
+        (next.event.a > last.a.saturating_add(1)).then(|| Self {
+            place,
+            group,
+            from: last.a + 1,
+            to: next.event.a,
+            before,
+            after: next,
+        })
     }
 }
 
@@ -39,7 +45,10 @@ pub(super) fn on_next(findings: &mut Findings, place: Place, group: u16, session
     if next.event.a <= last.a {
         findings.add("not ascending", || Finding {
             grade: "not ascending",
-            summary: format!("offset {} was handed over behind offset {} in one session", next.event.a, last.a),
+            summary: format!(
+                "offset {} was handed over behind offset {} in one session",
+                next.event.a, last.a
+            ),
             messages: vec![last.message(), next.event.message()],
             place: Some(place),
             offset: Some(next.event.a),

@@ -63,9 +63,13 @@ impl KeyOrder {
             moments: vec![moment],
         };
         if first && seq < standing.highest {
-            findings.add("first delivery", || finding("first delivery", standing.highest, "it was sent before it"));
+            findings.add("first delivery", || {
+                finding("first delivery", standing.highest, "it was sent before it")
+            });
         } else if !first && rewound && standing.session == session && seq < standing.last {
-            findings.add("stale repeat", || finding("stale repeat", standing.last, "a repeat between newer ones"));
+            findings.add("stale repeat", || {
+                finding("stale repeat", standing.last, "a repeat between newer ones")
+            });
         }
         // A second copy in the log says nothing about where the group stands.
         if first || rewound {

@@ -66,7 +66,13 @@ fn of_place(place: Place, series: &PlaceSlots, slots: usize, window: usize, outa
     }
 }
 
-fn is_back(series: &PlaceSlots, start: usize, window: usize, slots: usize, is_down: &dyn Fn(usize) -> bool) -> bool {
+fn is_back(
+    series: &PlaceSlots,
+    start: usize,
+    window: usize,
+    slots: usize,
+    is_down: &dyn Fn(usize) -> bool,
+) -> bool {
     if start + window > slots {
         return false;
     }

@@ -46,7 +46,12 @@ impl Sends {
     /// Reads all producers. `level`: from which on an acknowledgement counts; None: nothing is acknowledged.
     /// `indices` holds one entry per journal.
     /// `meters` are filled on the way.
-    pub fn read(source: &dyn Source, level: Option<Level>, meters: &[Meter], indices: &mut [ChunkIndex]) -> Self {
+    pub fn read(
+        source: &dyn Source,
+        level: Option<Level>,
+        meters: &[Meter],
+        indices: &mut [ChunkIndex],
+    ) -> Self {
         let mut sends = Self { meters: meters.to_vec(), ..Self::default() };
         sends.slots.origin_ns = source.names().load_begins_ns;
         for (shard, meta) in source.shards().iter().enumerate() {

@@ -10,4 +10,6 @@ mod settings;
 
 pub use claim::Claim;
 pub use promises::{Contract, Envelope};
-pub use settings::{ExpectedSetting, SettingScope, class_in_words, expected_settings, is_idempotent, required_level};
+pub use settings::{
+    ExpectedSetting, SettingScope, class_in_words, expected_settings, is_idempotent, required_level,
+};

@@ -45,16 +45,17 @@ impl Contract {
                 Property::AckLatency if plan.durability == Durability::None => {
                     Claim::NotClaimed("nothing is acknowledged with acks=0".into())
                 }
-                Property::Rto if plan.durability == Durability::None => {
-                    Claim::NotClaimed("nothing is acknowledged with acks=0, so no outage of producing can be seen".into())
-                }
+                Property::Rto if plan.durability == Durability::None => Claim::NotClaimed(
+                    "nothing is acknowledged with acks=0, so no outage of producing can be seen".into(),
+                ),
                 _ => Claim::Claimed,
             };
             (property, claim)
         });
-        let groups = plan.consumers.iter().map(|consumer| {
-            (consumer.group.clone(), group_loss(consumer.settle, envelope))
-        });
+        let groups = plan
+            .consumers
+            .iter()
+            .map(|consumer| (consumer.group.clone(), group_loss(consumer.settle, envelope)));
         Self { claims: claims.into(), groups: groups.collect(), acknowledged_offsets: acked }
     }
 
@@ -78,9 +79,12 @@ impl Contract {
 fn acked_loss(plan: &Plan, envelope: Envelope) -> Claim {
     Claim::unless(match plan.durability {
         Durability::None => Some("acks=0 acknowledges nothing".into()),
-        Durability::Leader => Some("acks=1: the leader answers before any other replica has the record".into()),
+        Durability::Leader => {
+            Some("acks=1: the leader answers before any other replica has the record".into())
+        }
         Durability::Quorum => {
-            let survives = written(plan).map(|(_, topic)| topic.min_in_sync.saturating_sub(1)).min().unwrap_or(0);
+            let survives =
+                written(plan).map(|(_, topic)| topic.min_in_sync.saturating_sub(1)).min().unwrap_or(0);
             let dead = envelope.brokers_dead_at_once;
             (dead > survives).then(|| {
                 format!("`{dead}` brokers were dead at once, and records in the memory of `{}` survive `{survives}`", survives + 1)
@@ -94,7 +98,9 @@ fn group_loss(settle: Settle, envelope: Envelope) -> Claim {
     Claim::unless(match settle {
         Settle::After => None,
         _ if !envelope.consumer_crashed => None,
-        Settle::Before => Some("settle: before gives up what a crashed consumer had settled and not processed".into()),
+        Settle::Before => {
+            Some("settle: before gives up what a crashed consumer had settled and not processed".into())
+        }
         Settle::Auto => Some("settle: auto may settle before processing, and a consumer crashed".into()),
     })
 }
@@ -130,5 +136,8 @@ fn committed_reads(plan: &Plan, envelope: Envelope) -> Claim {
 }
 
 fn written(plan: &Plan) -> impl Iterator<Item = (&String, &crate::plan::TopicPlan)> {
-    plan.topology.topics.iter().filter(|(name, _)| plan.producers.iter().any(|producer| producer.topic == **name))
+    plan.topology
+        .topics
+        .iter()
+        .filter(|(name, _)| plan.producers.iter().any(|producer| producer.topic == **name))
 }

@@ -49,7 +49,9 @@ pub fn class_in_words(system: &str, durability: Durability) -> Option<&'static s
     Some(match durability {
         Durability::None => "acks=0, idempotence off; nothing is acknowledged",
         Durability::Leader => "acks=1, idempotence off; the leader alone has it, in memory",
-        Durability::Quorum => "acks=all, min.insync.replicas as planned; all in-sync replicas have it, in memory",
+        Durability::Quorum => {
+            "acks=all, min.insync.replicas as planned; all in-sync replicas have it, in memory"
+        }
         Durability::QuorumDisk => {
             "acks=all, min.insync.replicas as planned, log.flush.interval.messages=1 on every broker; flushed before \
              it is acknowledged"

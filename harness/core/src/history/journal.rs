@@ -78,7 +78,8 @@ impl Journal {
         let from = from.min(self.events);
         let block = from / BLOCK_EVENTS as u64;
         let skip = from % BLOCK_EVENTS as u64;
-        let blocks = &self.bytes.bytes()[(HEADER_SIZE + block as usize * BLOCK_SIZE).min(self.bytes.bytes().len())..];
+        let blocks =
+            &self.bytes.bytes()[(HEADER_SIZE + block as usize * BLOCK_SIZE).min(self.bytes.bytes().len())..];
         let mut events = Events { blocks, block: &[], left: self.events - block * BLOCK_EVENTS as u64 };
         for _ in 0..skip {
             let _ = events.next();

@@ -3,9 +3,11 @@
 //!
 //! Nothing is copied: the changes lie over the journals while they are streamed again.
 
+use std::collections::BTreeMap;
+
 use crate::checkers::{Checked, Depth, Events, KeyOf, Names, ShardMeta, ShardRole, Source, check};
 use crate::history::{Event, EventKind};
-use crate::ids::MessageId;
+use crate::ids::{MessageId, SessionId};
 use crate::plan::Plan;
 use crate::property::Property;
 
@@ -74,7 +76,8 @@ pub(super) fn unnoticed(
     let changes = choose(source, checked);
     let overlay = Overlay { inner: source, changes };
     let again = check(plan, keys, &overlay, epsilon_ns, Depth::Sequential);
-    let count = |checked: &Checked, property| checked.findings.get(&property).map_or(0, |findings| findings.count);
+    let count =
+        |checked: &Checked, property| checked.findings.get(&property).map_or(0, |findings| findings.count);
     let grew = |property| count(&again, property) > count(checked, property);
     let mut silent = Vec::new();
     if changes.hidden.is_some() && again.losses.log.count <= checked.losses.log.count {
@@ -90,34 +93,44 @@ pub(super) fn unnoticed(
 }
 
 /// Chooses events that lie apart from each other, among the first records of the first drain reader.
+///
+/// What is changed must be noticeable: the two records that change places are the newest of their session so far, sent
+/// once; the hidden one is not the last of its log, for a reader that does not come to the end certifies nothing.
 fn choose(source: &dyn Source, checked: &Checked) -> Changes {
     let mut changes = Changes::default();
     let reader = source.shards().iter().position(|meta| meta.role == ShardRole::DrainReader(1));
     let Some(shard) = reader else { return changes };
-    let mut previous: Option<(u64, Event)> = None;
+    let mut newest: BTreeMap<(u16, SessionId), (u64, Event)> = BTreeMap::new();
+    let mut to_hide: Option<Event> = None;
     for (number, event) in (0..).zip(source.events(shard, 0)).take(100_000) {
-        if event.kind != EventKind::Deliver || event.flags != 0 || !checked.sends.invoked.contains(event.message()) {
+        let message = event.message();
+        if event.kind != EventKind::Deliver || event.flags != 0 || !checked.sends.invoked.contains(message) {
             continue;
         }
-        let is_next = |(_, before): &(u64, Event)| {
-            before.partition() == event.partition()
-                && before.message().session() == event.message().session()
-                && before.message().seq() < event.message().seq()
-        };
         if changes.renamed.is_none() {
             changes.renamed = Some((shard, number));
-        } else if changes.swapped.is_none()
-            && let Some((before_number, before)) = previous.filter(is_next)
-        {
-            changes.swapped = Some([(shard, before_number, event.msg), (shard, number, before.msg)]);
-        } else if changes.swapped.is_some()
-            && checked.sends.acked.contains(event.message())
-            && checked.certificate.covers_log()
-        {
-            changes.hidden = Some(event.message());
+            continue;
+        }
+        if to_hide.is_some_and(|hidden| hidden.partition() == event.partition() && hidden.msg != event.msg) {
+            changes.hidden = to_hide.map(|hidden| hidden.message());
             return changes;
-        } else {
-            previous = Some((number, event));
+        }
+        let stands_alone =
+            |message| checked.sends.acked.contains(message) && !checked.sends.retried.contains(message);
+        if changes.swapped.is_none() {
+            let before = newest.get(&(event.partition(), message.session())).copied();
+            if before.is_none_or(|(_, before)| before.msg < event.msg) {
+                newest.insert((event.partition(), message.session()), (number, event));
+            }
+            if let Some((before_number, before)) = before
+                && before.msg < event.msg
+                && stands_alone(message)
+                && stands_alone(before.message())
+            {
+                changes.swapped = Some([(shard, before_number, event.msg), (shard, number, before.msg)]);
+            }
+        } else if to_hide.is_none() && stands_alone(message) && checked.certificate.covers_log() {
+            to_hide = Some(event);
         }
     }
     changes

@@ -41,7 +41,11 @@ pub(super) fn course(plan: &Plan, checked: &Checked, source: &dyn Source) -> Opt
     }
     let slot_ms = SLOT_NS / 1_000_000;
     let end_ms = (count as u64 * slot_ms) as f64;
-    let place = sends.meters.first().map(|meter| meter.place).or_else(|| checked.conductor.leaders.keys().next().copied());
+    let place = sends
+        .meters
+        .first()
+        .map(|meter| meter.place)
+        .or_else(|| checked.conductor.leaders.keys().next().copied());
     Some(Timeline {
         slot_ms,
         slots,
@@ -63,7 +67,8 @@ fn bands(plan: &Plan, checked: &Checked, end_ms: f64) -> Vec<FaultBand> {
     let mut bands = Vec::new();
     for (index, seen) in &checked.conductor.faults {
         let (Some(fault), Some(effect)) = (plan.faults.get(*index), seen.effect_ns) else { continue };
-        let nodes: Vec<String> = (0..64).filter(|node| seen.nodes >> node & 1 == 1).map(|node| node.to_string()).collect();
+        let nodes: Vec<String> =
+            (0..64).filter(|node| seen.nodes >> node & 1 == 1).map(|node| node.to_string()).collect();
         let whom = match &fault.target {
             FaultTarget::Nodes(_) => format!(" node {}", nodes.join(", ")),
             FaultTarget::Link(..) => String::new(),
@@ -86,7 +91,12 @@ fn leaders(checked: &Checked, place: Place, end_ms: f64) -> Vec<LeaderSpan> {
             last.until_ms = at;
         }
         let nobody = one.node == 0 || one.node == u32::MAX;
-        spans.push(LeaderSpan { node: (!nobody).then_some(one.node), epoch: one.epoch, from_ms: at, until_ms: end_ms });
+        spans.push(LeaderSpan {
+            node: (!nobody).then_some(one.node),
+            epoch: one.epoch,
+            from_ms: at,
+            until_ms: end_ms,
+        });
     }
     spans
 }

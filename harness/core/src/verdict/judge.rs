@@ -36,7 +36,8 @@ pub fn judge(plan: &Plan, facts: &RunFacts, keys: &dyn KeyOf, source: &dyn Sourc
     let required = bench.required(&checks);
     let mut troubles = facts.troubles.clone();
     if checked.foreign > 0 {
-        troubles.push(format!("{} records of another run were read: the topics were not fresh", checked.foreign));
+        troubles
+            .push(format!("{} records of another run were read: the topics were not fresh", checked.foreign));
     }
     for silent in canary::unnoticed(plan, keys, source, facts.clock_epsilon_ns, &checked) {
         troubles.push(format!("canary: `{silent}` did not notice a change in a copy of this history"));
@@ -103,7 +104,8 @@ impl Bench<'_> {
                 let mut gap = checked.certificate.log.clone();
                 for (group, findings) in &checked.losses.groups {
                     let name = self.source.names().groups.get(usize::from(*group)).map_or("", String::as_str);
-                    let group_claim = if claim.is_claimed() { self.contract.group_loss(name) } else { claim.clone() };
+                    let group_claim =
+                        if claim.is_claimed() { self.contract.group_loss(name) } else { claim.clone() };
                     parts.push((findings, group_claim));
                     gap = gap.or_else(|| checked.certificate.groups.get(group).cloned().flatten());
                 }
@@ -126,7 +128,8 @@ impl Bench<'_> {
 
     fn check(&self, property: Property, expectation: Expectation) -> CheckResult {
         let seen = self.seen(property);
-        let claimed: u64 = seen.parts.iter().filter(|(_, claim)| claim.is_claimed()).map(|(found, _)| found.count).sum();
+        let claimed: u64 =
+            seen.parts.iter().filter(|(_, claim)| claim.is_claimed()).map(|(found, _)| found.count).sum();
         let count: u64 = seen.parts.iter().map(|(found, _)| found.count).sum();
         let exercised: u64 = seen.parts.iter().map(|(found, _)| found.exercised).max().unwrap_or(0);
         let unclaimed = seen.parts.iter().find_map(|(_, claim)| claim.why_not()).filter(|_| {
@@ -148,7 +151,9 @@ impl Bench<'_> {
             }
             _ => match self.trouble.clone().or(seen.gap.clone()) {
                 Some(trouble) => (VerdictWord::Inconclusive, trouble),
-                None if exercised == 0 => (VerdictWord::NotExercised, "nothing happened that could have shown it".into()),
+                None if exercised == 0 => {
+                    (VerdictWord::NotExercised, "nothing happened that could have shown it".into())
+                }
                 None => match by_need {
                     Some(fault) => (VerdictWord::NotExercised, fault),
                     None => (VerdictWord::NotObserved, legal(&seen)),
@@ -163,7 +168,12 @@ impl Bench<'_> {
             count,
             value: None,
             unit: None,
-            grade: seen.parts.iter().flat_map(|(found, _)| &found.examples).next().map(|one| one.grade.into()),
+            grade: seen
+                .parts
+                .iter()
+                .flat_map(|(found, _)| &found.examples)
+                .next()
+                .map(|one| one.grade.into()),
             why,
             witnesses: self.witnesses(property, &seen),
         }
@@ -175,7 +185,8 @@ impl Bench<'_> {
         for (found, claim) in &seen.parts {
             examples.extend(found.examples.iter().map(|example| (claim.is_claimed(), example)));
         }
-        let first_ns = |finding: &Finding| finding.moments.iter().map(|moment| moment.event.t_ns).min().unwrap_or(0);
+        let first_ns =
+            |finding: &Finding| finding.moments.iter().map(|moment| moment.event.t_ns).min().unwrap_or(0);
         examples.sort_by_key(|(claimed, finding)| (!claimed, first_ns(finding)));
         examples.into_iter().take(WITNESSES_MAX).map(|(_, finding)| self.witness(property, finding)).collect()
     }
@@ -203,8 +214,15 @@ impl Bench<'_> {
             ) && !matches!(check.verdict, VerdictWord::NotClaimed | VerdictWord::NotOffered)
         };
         // What always runs is never the reason for exit status 2.
-        let always = |check: &CheckResult| Property::ALL.iter().any(|one| one.name() == check.property && one.always_runs());
-        checks.iter().filter(asked).filter(|check| !always(check)).map(|check| check.property.clone()).collect()
+        let always = |check: &CheckResult| {
+            Property::ALL.iter().any(|one| one.name() == check.property && one.always_runs())
+        };
+        checks
+            .iter()
+            .filter(asked)
+            .filter(|check| !always(check))
+            .map(|check| check.property.clone())
+            .collect()
     }
 
     fn faults(&self) -> Vec<FaultResult> {
@@ -253,8 +271,9 @@ fn idle_fault(plan: &Plan, checked: &Checked) -> Option<String> {
     plan.faults.iter().enumerate().find_map(|(index, fault)| {
         let seen = checked.conductor.faults.get(&index).copied().unwrap_or_default();
         let excused = fault.optional && (seen.skipped || seen.resolved_ns.is_none());
-        (!seen.is_effective() && !excused)
-            .then(|| format!("the fault `{} {}` had no effect that was seen", fault.kind.name(), fault.target))
+        (!seen.is_effective() && !excused).then(|| {
+            format!("the fault `{} {}` had no effect that was seen", fault.kind.name(), fault.target)
+        })
     })
 }
 
@@ -307,7 +326,11 @@ fn legal(seen: &Seen<'_>) -> String {
 }
 
 /// The worst of the required checks, a violation before everything, trouble of ours right after it.
-fn cell_verdict(checks: &[CheckResult], required: &[String], troubles: &[String]) -> (VerdictWord, Option<String>) {
+fn cell_verdict(
+    checks: &[CheckResult],
+    required: &[String],
+    troubles: &[String],
+) -> (VerdictWord, Option<String>) {
     let reason = |check: &CheckResult| {
         let count = if check.count > 0 { format!("{} ", check.count) } else { String::new() };
         format!("{}: {count}{}", check.property, check.why)
@@ -318,13 +341,15 @@ fn cell_verdict(checks: &[CheckResult], required: &[String], troubles: &[String]
     if let Some(trouble) = troubles.first() {
         return (VerdictWord::HarnessFailure, Some(trouble.clone()));
     }
-    let of_required = |word| checks.iter().find(|check| check.verdict == word && required.contains(&check.property));
+    let of_required =
+        |word| checks.iter().find(|check| check.verdict == word && required.contains(&check.property));
     for word in [VerdictWord::Inconclusive, VerdictWord::NotExercised] {
         if let Some(check) = of_required(word) {
             return (word, Some(reason(check)));
         }
     }
-    let unclaimed = checks.iter().find(|check| check.verdict == VerdictWord::NotClaimed && check.expect == "never");
+    let unclaimed =
+        checks.iter().find(|check| check.verdict == VerdictWord::NotClaimed && check.expect == "never");
     match (of_required(VerdictWord::NotObserved), unclaimed) {
         (_, Some(check)) => (VerdictWord::NotClaimed, Some(reason(check))),
         (Some(_), None) => (VerdictWord::NotObserved, None),
@@ -342,7 +367,9 @@ fn notes(checked: &Checked) -> Vec<String> {
     }
     let (unknown, sent) = (checked.sends.unknown(), checked.sends.invoked.count());
     if sent > 0 && checked.sends.acked.count() > 0 && unknown * 5 > sent {
-        notes.push(format!("{unknown} of {sent} sends are unknown to their client: little can be said of them"));
+        notes.push(format!(
+            "{unknown} of {sent} sends are unknown to their client: little can be said of them"
+        ));
     }
     notes
 }

@@ -161,7 +161,10 @@ fn rto(checked: &Checked) -> Measured {
         let from = origin + outage.from as u64 * SLOT_NS;
         // Counted from the fault that came before it, where there is one.
         let effects = checked.conductor.faults.values().filter_map(|fault| fault.effect_ns);
-        let since = effects.filter(|effect| *effect <= from + SLOT_NS && *effect + 10 * SLOT_NS >= from).max().unwrap_or(from);
+        let since = effects
+            .filter(|effect| *effect <= from + SLOT_NS && *effect + 10 * SLOT_NS >= from)
+            .max()
+            .unwrap_or(from);
         let until = outage.until.map_or(last_ns, |until| origin + until as u64 * SLOT_NS);
         (until.saturating_sub(since) as f64 / 1e6, outage.until.is_none())
     });
@@ -172,7 +175,11 @@ fn rto(checked: &Checked) -> Measured {
             censored,
             unit: "ms",
             exercised: outages.exercised,
-            why: if censored { "not over at the end of the load".into() } else { "the longest outage".into() },
+            why: if censored {
+                "not over at the end of the load".into()
+            } else {
+                "the longest outage".into()
+            },
         },
     }
 }

@@ -6,14 +6,22 @@ use crate::property::Property;
 pub fn rule(property: Property) -> &'static str {
     match property {
         Property::AckedLoss => "an acknowledged message stays in the log and reaches every subscribed group",
-        Property::DuplicateAppend => "an idempotent producer's message stands in the log once, however often it is sent",
-        Property::DuplicateDelivery => "a record that a group has committed is not handed to it again without cause",
+        Property::DuplicateAppend => {
+            "an idempotent producer's message stands in the log once, however often it is sent"
+        }
+        Property::DuplicateDelivery => {
+            "a record that a group has committed is not handed to it again without cause"
+        }
         Property::Phantom => "every delivered message was sent",
         Property::Corruption => "a message is delivered with the bytes that were sent",
         Property::FailVisible => "a send that was surely refused has no effect",
         Property::OrderLog => "the log holds a producer's messages in the order in which they were sent",
-        Property::OrderConsumer => "a consumer is handed the records of a partition in log order, without gaps",
-        Property::OrderPerKey => "the messages of one key are first delivered in the order in which they were sent",
+        Property::OrderConsumer => {
+            "a consumer is handed the records of a partition in log order, without gaps"
+        }
+        Property::OrderPerKey => {
+            "the messages of one key are first delivered in the order in which they were sent"
+        }
         Property::Divergence => "all observers see the same message at the same offset",
         Property::HighWatermarkRollback => "a record that was once delivered stays in the log",
         Property::Rto => "operations succeed again within the bound",
