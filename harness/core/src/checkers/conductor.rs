@@ -1,6 +1,6 @@
 //! What the conductor tells: faults, processes, leaders, bounds of logs, phases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Place;
 use super::source::{ShardRole, Source};
@@ -116,8 +116,8 @@ pub struct Conductor {
     pub committed: BTreeMap<(u16, Place), u64>,
     /// Whether a consumer's process was killed.
     pub consumer_crashed: bool,
-    /// The most brokers that were dead at once by a signal.
-    pub brokers_dead_at_once: u32,
+    /// Nodes that a signal ended (true) and that came back (false), in order.
+    deaths: Vec<(u32, bool)>,
     /// Events that say what happened to processes and faults: the context of witnesses.
     pub context: Vec<(usize, Event)>,
     /// Journals of conductors.
@@ -131,12 +131,11 @@ impl Conductor {
     /// Reads the conductor's journals.
     pub fn read(source: &dyn Source) -> Self {
         let mut conductor = Self { load_begins_ns: source.names().load_begins_ns, ..Self::default() };
-        let mut dead = 0u64;
         for (shard, meta) in source.shards().iter().enumerate() {
             if meta.role == ShardRole::Conductor {
                 conductor.shards.push(shard);
                 for event in source.events(shard, 0) {
-                    conductor.on_event(&event, &mut dead);
+                    conductor.on_event(&event);
                     let is_context = matches!(
                         event.kind,
                         EventKind::Fault | EventKind::Process | EventKind::Leader | EventKind::Mark
@@ -150,7 +149,7 @@ impl Conductor {
         conductor
     }
 
-    fn on_event(&mut self, event: &Event, dead: &mut u64) {
+    fn on_event(&mut self, event: &Event) {
         match event.kind {
             EventKind::Mark => match event.flags {
                 flag::LOAD_BEGINS => self.load_begins_ns = event.t_ns,
@@ -190,7 +189,7 @@ impl Conductor {
                 flag::DRAIN_GAVE_UP => self.drain_gave_up = true,
                 _ => {}
             },
-            EventKind::Process => self.on_process(event, dead),
+            EventKind::Process => self.on_process(event),
             _ => {}
         }
     }
@@ -213,19 +212,29 @@ impl Conductor {
         }
     }
 
-    fn on_process(&mut self, event: &Event, dead: &mut u64) {
+    fn on_process(&mut self, event: &Event) {
         let by_signal = event.a >> 32 & 1 == 1;
         match (event.c, event.flags) {
-            (flag::SIDE_BROKER, flag::EXITED) if by_signal => {
-                *dead |= 1u64.checked_shl(event.b).unwrap_or(0);
-                self.brokers_dead_at_once = self.brokers_dead_at_once.max(dead.count_ones());
-            }
-            (flag::SIDE_BROKER, started) if started != flag::EXITED => {
-                *dead &= !1u64.checked_shl(event.b).unwrap_or(0);
-            }
+            (flag::SIDE_BROKER, flag::EXITED) if by_signal => self.deaths.push((event.b, true)),
+            (flag::SIDE_BROKER, started) if started != flag::EXITED => self.deaths.push((event.b, false)),
             (flag::SIDE_CONSUMER, flag::EXITED) if by_signal => self.consumer_crashed = true,
             _ => {}
         }
+    }
+
+    /// The most of the nodes `1..=brokers` that were dead at once by a signal. The nodes behind them are controllers.
+    pub fn brokers_dead_at_once(&self, brokers: u32) -> u32 {
+        let mut dead = BTreeSet::new();
+        let mut most = 0;
+        for &(node, died) in self.deaths.iter().filter(|(node, _)| (1..=brokers).contains(node)) {
+            if died {
+                dead.insert(node)
+            } else {
+                dead.remove(&node)
+            };
+            most = most.max(dead.len() as u32);
+        }
+        most
     }
 
     /// What to count for each fault that was preceded by a look at the end of a log: acknowledgements at or past that

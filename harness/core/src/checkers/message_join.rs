@@ -100,7 +100,6 @@ fn read_group(
             }
             let Some(index) = window.index(event.msg) else { continue };
             let invoked = window.invoked[index];
-            joined.early.exercised += 1;
             if invoked != u64::MAX && event.t_ns.saturating_add(epsilon_ns) < invoked {
                 let place = Place { topic: meta.topic, partition: event.partition() };
                 phantom::before_its_send(&mut joined.early, place, Moment { shard, event });

@@ -19,7 +19,7 @@ const WITNESSES_MAX: usize = 20;
 pub fn judge(plan: &Plan, facts: &RunFacts, keys: &dyn KeyOf, source: &dyn Source) -> Judged {
     let checked = check(plan, keys, source, facts.clock_epsilon_ns, Depth::Full);
     let envelope = Envelope {
-        brokers_dead_at_once: checked.conductor.brokers_dead_at_once,
+        brokers_dead_at_once: checked.conductor.brokers_dead_at_once(plan.topology.brokers),
         consumer_crashed: checked.conductor.consumer_crashed,
     };
     let bench = Bench {

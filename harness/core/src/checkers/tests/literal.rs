@@ -171,6 +171,9 @@ fn two_brokers_dead_at_once_are_outside_the_promise_of_a_quorum_of_two() {
     assert_eq!(story.word(Property::AckedLoss), (NotClaimed, 1));
     let one_after_the_other = lost().broker(40, 1, true).broker(41, 1, false).broker(42, 2, true);
     assert_eq!(one_after_the_other.word(Property::AckedLoss), (Violated, 1));
+    // Node 4 is the controller.
+    let with_controller = lost().broker(40, 1, true).broker(41, 4, true);
+    assert_eq!(with_controller.word(Property::AckedLoss), (Violated, 1));
 }
 
 #[test]
