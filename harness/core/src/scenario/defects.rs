@@ -1,9 +1,25 @@
 //! The table of planted bugs: which scenario shows each, and as what.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 
 use crate::property::Property;
 use crate::yaml::{self, Diagnostics};
+
+const INTRODUCTION: &str = "\
+# Planted defects
+
+A checker that nobody has seen fail is not a checker. The reference broker can be told to break one promise on purpose
+(`--defect NAME`; `mqproof defects` says what each does), and a scenario beside the table in `scenarios/defects/` makes the
+damage show. With the defect every property under *trips* must be violated, those under *may trip* may be, and nothing
+else is; without it the same scenario violates nothing. `cargo test -p mqproof --test defects` runs every row.
+
+This page is made from `scenarios/defects/defects.yaml`; a test holds it current.
+
+| defect | scenario | trips | may trip | how it shows |
+|---|---|---|---|---|
+";
 
 /// One planted bug of the reference broker, and how it shows.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -17,6 +33,8 @@ pub struct DefectCase {
     pub trips: Vec<Property>,
     /// What may be violated with it, because it follows from the same damage.
     pub may_trip: Vec<Property>,
+    /// How it shows, and why the others may follow.
+    pub why: String,
 }
 
 #[derive(Deserialize)]
@@ -48,4 +66,28 @@ impl DefectCase {
         }
         if out.is_empty() { Ok(table.defects) } else { Err(out.sorted()) }
     }
+
+    /// The page made from the table, as committed in `docs/defects.md`.
+    pub fn page(table: &[Self]) -> String {
+        let mut page = String::from(INTRODUCTION);
+        for case in table {
+            let _ = writeln!(
+                page,
+                "| `{}` | [`{1}`](../scenarios/defects/{1}.yaml) | {2} | {3} | {4} |",
+                case.defect,
+                case.scenario,
+                names(&case.trips),
+                names(&case.may_trip),
+                case.why
+            );
+        }
+        page
+    }
+}
+
+fn names(properties: &[Property]) -> String {
+    if properties.is_empty() {
+        return "–".to_owned();
+    }
+    properties.iter().map(|property| format!("`{property}`")).collect::<Vec<_>>().join(", ")
 }

@@ -298,3 +298,10 @@ fn the_committed_reference_page_is_current() {
         std::fs::read_to_string(format!("{ROOT}/scenarios/smoke/acked-survives-leader-kill.yaml")).unwrap();
     assert_current("docs/scenarios.md", &super::reference_page(&example));
 }
+
+#[test]
+fn the_committed_page_of_defects_is_current() {
+    let text = std::fs::read_to_string(format!("{ROOT}/scenarios/defects/defects.yaml")).unwrap();
+    let table = DefectCase::parse_table("defects.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_current("docs/defects.md", &DefectCase::page(&table));
+}

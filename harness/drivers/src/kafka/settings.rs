@@ -144,6 +144,8 @@ impl Connection {
             // A client that waits long before it tries again would measure itself, not the broker.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "500")
+            .set("retry.backoff.ms", "50")
+            .set("retry.backoff.max.ms", "100")
             .set("socket.connection.setup.timeout.ms", "3000")
             .set("topic.metadata.refresh.fast.interval.ms", "100")
             // After a leader's death the first answer still names it, and without this the next question comes a

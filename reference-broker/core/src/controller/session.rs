@@ -8,6 +8,11 @@ use super::image::{BrokerState, MetadataImage};
 use crate::ids::{NodeId, Offset};
 use crate::node::Now;
 
+/// The part of the session time-out by which a look at the clock has to be late to mean something.
+const LATE: u64 = 32;
+/// The part of the session time-out that brokers get when it was.
+const GRACE: u64 = 4;
+
 /// What was last heard of a broker.
 #[derive(Clone, Copy, Debug)]
 struct Session {
@@ -76,7 +81,17 @@ impl Sessions {
     }
 
     /// Ends the sessions that are over, and returns whose they were.
+    ///
+    /// To be called when the next session is over. A call that comes late says that the controller itself was away:
+    /// what its brokers sent meanwhile may lie unread, so that they get a little longer.
     pub(super) fn expire(&mut self, now: Now) -> BTreeSet<NodeId> {
+        let late_ns = self.next_expiry_ns().map_or(0, |due| now.mono_ns.saturating_sub(due));
+        if late_ns > self.timeout_ns / LATE {
+            let until_ns = now.mono_ns + self.timeout_ns / GRACE;
+            for session in self.sessions.values_mut() {
+                session.deadline_ns = session.deadline_ns.max(until_ns);
+            }
+        }
         let over = |session: &Session| now.mono_ns >= session.deadline_ns;
         let expired = self.sessions.iter().filter(|(_, session)| over(session)).map(|(id, _)| *id).collect();
         self.sessions.retain(|_, session| !over(session));
@@ -86,5 +101,43 @@ impl Sessions {
     /// When the next session is over.
     pub(super) fn next_expiry_ns(&self) -> Option<u64> {
         self.sessions.values().map(|session| session.deadline_ns).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT_MS: u64 = 300;
+
+    fn at(ms: u64) -> Now {
+        Now { mono_ns: ms * 1_000_000, wall_ms: 0 }
+    }
+
+    fn one_session() -> Sessions {
+        let mut sessions = Sessions { timeout_ns: TIMEOUT_MS * 1_000_000, sessions: BTreeMap::new() };
+        sessions.touch(at(0), NodeId(1), Offset(0));
+        sessions
+    }
+
+    #[test]
+    fn a_session_ends_with_its_time_out() {
+        let mut sessions = one_session();
+        assert_eq!(sessions.expire(at(TIMEOUT_MS - 1)), BTreeSet::new());
+        assert_eq!(sessions.expire(at(TIMEOUT_MS)), BTreeSet::from([NodeId(1)]));
+    }
+
+    #[test]
+    fn a_controller_that_was_away_lets_its_brokers_be_heard_first() {
+        let mut sessions = one_session();
+        assert_eq!(sessions.expire(at(500)), BTreeSet::new());
+        let until_ms = sessions.next_expiry_ns().unwrap() / 1_000_000;
+        assert_eq!(until_ms, 500 + TIMEOUT_MS / GRACE);
+        sessions.touch(at(501), NodeId(1), Offset(0));
+        assert_eq!(sessions.expire(at(until_ms)), BTreeSet::new());
+
+        let mut silent = one_session();
+        silent.expire(at(500));
+        assert_eq!(silent.expire(at(until_ms)), BTreeSet::from([NodeId(1)]));
     }
 }
