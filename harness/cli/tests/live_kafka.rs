@@ -80,8 +80,17 @@ fn scenarios_without_hands_are_judged_on_a_live_kafka_node_and_the_rest_is_not_o
     let run = dir.path().join("run");
     let out = run.to_string_lossy();
     let scenarios = ["scenarios/smoke/backlog-drain.yaml", "scenarios/smoke/duplicates-and-idempotence.yaml"];
-    let (status, stdout, stderr) =
-        told(&mqproof(&["run", scenarios[0], scenarios[1], "--on", &node.on(), "--seed", "1", "--out", &out]));
+    let (status, stdout, stderr) = told(&mqproof(&[
+        "run",
+        scenarios[0],
+        scenarios[1],
+        "--on",
+        &node.on(),
+        "--seed",
+        "1",
+        "--out",
+        &out,
+    ]));
     println!("{stdout}\n{stderr}");
     assert_eq!(status, 0, "exit status");
     let verdict = report(&run);
@@ -95,7 +104,9 @@ fn scenarios_without_hands_are_judged_on_a_live_kafka_node_and_the_rest_is_not_o
             assert_eq!(check["verdict"], "not_observed", "{name} in {}", cell["cell_id"]);
             assert!(check["exercised"].as_u64() > Some(0), "{name} in {}", cell["cell_id"]);
         }
-        assert!(cell["metrics"]["acked"].as_u64() > Some(0) && cell["metrics"]["delivered"].as_u64() > Some(0));
+        assert!(
+            cell["metrics"]["acked"].as_u64() > Some(0) && cell["metrics"]["delivered"].as_u64() > Some(0)
+        );
         assert_eq!(cell["system"]["profile"], "external");
         let notes = cell["notes"].to_string();
         assert!(notes.contains("1 of 3 replicas"), "replicas are clamped and marked: {notes}");
@@ -108,8 +119,14 @@ fn scenarios_without_hands_are_judged_on_a_live_kafka_node_and_the_rest_is_not_o
 
     let refused = dir.path().join("refused");
     let out = refused.to_string_lossy();
-    let (status, ..) =
-        told(&mqproof(&["run", "scenarios/smoke/acked-survives-leader-kill.yaml", "--on", &node.on(), "--out", &out]));
+    let (status, ..) = told(&mqproof(&[
+        "run",
+        "scenarios/smoke/acked-survives-leader-kill.yaml",
+        "--on",
+        &node.on(),
+        "--out",
+        &out,
+    ]));
     assert_eq!(status, 2, "nothing of it could be done");
     let verdict = report(&refused);
     assert_eq!(verdict["results"][0]["verdict"], "not_offered");

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use mqproof_core::plan::Flush;
 use mqproof_core::verdict::ExitStatus;
-use reference_broker::broker_core::{Defect, Defects, Endpoint, FlushPolicy, NodeConfig, NodeId, Peer, Role};
 use reference_broker::NodeOptions;
+use reference_broker::broker_core::{Defect, Defects, Endpoint, FlushPolicy, NodeConfig, NodeId, Peer, Role};
 
 use crate::provision::{BrokerSpec, die_with_parent};
 
@@ -44,12 +44,18 @@ pub fn run() -> anyhow::Result<u8> {
 fn options(spec: &BrokerSpec) -> anyhow::Result<NodeOptions> {
     let node = |id: mqproof_core::ids::NodeId| NodeId(id.0 as i32);
     let peers = |list: &[(mqproof_core::ids::NodeId, SocketAddr)]| {
-        list.iter().map(|(id, address)| Peer { node: node(*id), endpoint: endpoint(*address) }).collect::<Vec<_>>()
+        list.iter()
+            .map(|(id, address)| Peer { node: node(*id), endpoint: endpoint(*address) })
+            .collect::<Vec<_>>()
     };
     let role = if spec.is_controller { Role::Controller } else { Role::Broker };
     let advertised = spec.client_advertised.or(spec.client_listen).unwrap_or(spec.internal_listen);
-    let defects: Defects =
-        spec.defects.iter().map(|name| name.parse::<Defect>()).collect::<Result<_, _>>().map_err(anyhow::Error::msg)?;
+    let defects: Defects = spec
+        .defects
+        .iter()
+        .map(|name| name.parse::<Defect>())
+        .collect::<Result<_, _>>()
+        .map_err(anyhow::Error::msg)?;
     let config = NodeConfig {
         cluster_id: spec.cluster_id.clone(),
         seed: spec.seed,

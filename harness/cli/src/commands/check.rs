@@ -6,7 +6,9 @@ use clap::Args;
 use mqproof_core::checkers::{Conductor, HistorySource, Narrator};
 use mqproof_core::ids::MessageId;
 use mqproof_core::plan::Plan;
-use mqproof_core::verdict::{CellResult, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, WitnessEvent, exit_status};
+use mqproof_core::verdict::{
+    CellResult, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, WitnessEvent, exit_status,
+};
 
 use super::run::number_witnesses;
 use crate::failure::Failure;
@@ -40,7 +42,10 @@ pub fn judge_again(path: &Path) -> Result<RunReport, Failure> {
     let (run_dir, cells) = cells(path)?;
     let directory = RunDirectory::open(&run_dir);
     let record = directory.record().map_err(|error| {
-        Failure::input(format!("`{}` is no run: {error}\nhint: give the directory that holds `run.json`", path.display()))
+        Failure::input(format!(
+            "`{}` is no run: {error}\nhint: give the directory that holds `run.json`",
+            path.display()
+        ))
     })?;
     let mut results: Vec<CellResult> = cells.iter().map(|cell| judge_dir(cell)).collect::<Result<_, _>>()?;
     number_witnesses(&mut results);
@@ -65,7 +70,8 @@ pub fn judge_again(path: &Path) -> Result<RunReport, Failure> {
 
 /// The run's directory, and the cells that are meant.
 fn cells(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), Failure> {
-    let missing = |error: std::io::Error| Failure::input(format!("cannot read `{}`: {error}", path.display()));
+    let missing =
+        |error: std::io::Error| Failure::input(format!("cannot read `{}`: {error}", path.display()));
     if path.join("plan.json").is_file() {
         let run = path.parent().and_then(Path::parent).unwrap_or(path);
         return Ok((run.to_owned(), vec![path.to_owned()]));
@@ -74,7 +80,9 @@ fn cells(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), Failure> {
         .map_err(missing)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|cell| cell.join("plan.json").is_file() && cell.join("history").join("conductor.journal").is_file())
+        .filter(|cell| {
+            cell.join("plan.json").is_file() && cell.join("history").join("conductor.journal").is_file()
+        })
         .collect();
     cells.sort_by_key(|cell| std::fs::metadata(cell.join("plan.json")).and_then(|meta| meta.modified()).ok());
     Ok((path.to_owned(), cells))
@@ -117,10 +125,7 @@ fn facts_of_a_dead_run(cell: &Path, plan: &Plan) -> CellFacts {
 }
 
 /// The life of a message in each cell that knows it.
-pub fn life_of_message(
-    path: &Path,
-    message: MessageId,
-) -> Result<Vec<(String, Vec<WitnessEvent>)>, Failure> {
+pub fn life_of_message(path: &Path, message: MessageId) -> Result<Vec<(String, Vec<WitnessEvent>)>, Failure> {
     let mut lives = Vec::new();
     for cell in cells(path)?.1 {
         let history = mqproof_drivers::journal::open_history(&cell.join("history"))

@@ -62,7 +62,8 @@ fn verdicts(run: &Path) -> Result<Vec<CellResult>, Failure> {
     let file = run.join("verdict.json");
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Failure::input(format!("cannot read `{}`: {error}", file.display())))?;
-    let report: RunReport = serde_json::from_str(&text)
-        .map_err(|error| Failure::input(format!("`{}` is no report of this version: {error}", file.display())))?;
+    let report: RunReport = serde_json::from_str(&text).map_err(|error| {
+        Failure::input(format!("`{}` is no report of this version: {error}", file.display()))
+    })?;
     Ok(report.results)
 }

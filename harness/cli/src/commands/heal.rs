@@ -25,7 +25,12 @@ pub fn run(args: &HealArgs) -> Result<u8, Failure> {
         println!("nothing to heal: no data of dead runs under `{}`", args.reports.display());
     }
     for leftover in all {
-        println!("{}  broker data of run {}: {}", if args.dry_run { "found" } else { "removed" }, leftover.run, leftover.data.display());
+        println!(
+            "{}  broker data of run {}: {}",
+            if args.dry_run { "found" } else { "removed" },
+            leftover.run,
+            leftover.data.display()
+        );
         if !args.dry_run {
             leftover.remove().map_err(|error| {
                 Failure::environment(format!("cannot remove `{}`: {error}", leftover.data.display()))

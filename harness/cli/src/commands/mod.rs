@@ -19,8 +19,10 @@ use crate::failure::Failure;
 /// Put a message broker's promises to the test: the same workload and the same faults, judged from what clients saw.
 #[derive(Parser)]
 #[command(name = "mqproof", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Exit status: 0 nothing violated and all required checks exercised · 1 violated · 2 inconclusive or \
-not exercised · 3 bad scenario or arguments · 4 environment · 5 harness failure. See docs/outcomes.md.")]
+#[command(
+    after_help = "Exit status: 0 nothing violated and all required checks exercised · 1 violated · 2 inconclusive or \
+not exercised · 3 bad scenario or arguments · 4 environment · 5 harness failure. See docs/outcomes.md."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -30,7 +30,9 @@ pub fn run(args: &PlanArgs) -> Result<u8, Failure> {
     let loaded = load_scenarios(&args.paths, &args.set)?;
     let plans: Vec<Plan> = loaded
         .iter()
-        .flat_map(|one| one.scenario.matrix_points().iter().map(|point| Plan::draw(&one.scenario, point, args.seed)))
+        .flat_map(|one| {
+            one.scenario.matrix_points().iter().map(|point| Plan::draw(&one.scenario, point, args.seed))
+        })
         .collect();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&plans).expect("a plan is plain data"));

@@ -70,7 +70,10 @@ fn check_defects(args: &RunArgs) -> Result<(), Failure> {
     let known = defect_names();
     for name in &args.defect {
         if !known.contains(&name.as_str()) {
-            return Err(Failure::input(format!("unknown defect `{name}`\nhint: known defects are {}", known.join(", "))));
+            return Err(Failure::input(format!(
+                "unknown defect `{name}`\nhint: known defects are {}",
+                known.join(", ")
+            )));
         }
     }
     match args.on.iter().find(|target| target.system != System::Reference) {
@@ -115,16 +118,19 @@ fn prepare_directory(args: &RunArgs, seed: u64) -> Result<(RunDirectory, RunReco
         environment: environment(directory.path()),
         finished: false,
     };
-    directory
-        .write_record(&record)
-        .map_err(|error| Failure::environment(format!("cannot write into `{}`: {error}", directory.path().display())))?;
+    directory.write_record(&record).map_err(|error| {
+        Failure::environment(format!("cannot write into `{}`: {error}", directory.path().display()))
+    })?;
     Ok((directory, record))
 }
 
 fn finish(directory: &RunDirectory, mut record: RunRecord, report: &RunReport) -> Result<(), Failure> {
     record.finished = true;
     report::write_files(report, directory.path()).map_err(|error| {
-        Failure::environment(format!("cannot write the report into `{}`: {error}", directory.path().display()))
+        Failure::environment(format!(
+            "cannot write the report into `{}`: {error}",
+            directory.path().display()
+        ))
     })?;
     directory.write_record(&record)?;
     Ok(())
@@ -176,7 +182,7 @@ impl<'a> Session<'a> {
         progress.end();
         number_witnesses(&mut results);
         let interrupted = self.interrupted.load(Ordering::Relaxed);
-        let status = self.status(&results, environment_failed, interrupted);
+        let status = status_of(&results, environment_failed, interrupted);
         RunReport {
             schema: VERDICT_SCHEMA.into(),
             run: RunInfo {
@@ -194,14 +200,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A cell that the environment refused is shown as a failure of the harness's kind, but the status says whose it was.
-    fn status(&self, results: &[CellResult], environment_failed: bool, interrupted: bool) -> ExitStatus {
-        match exit_status(results, environment_failed, interrupted) {
-            ExitStatus::HarnessFailure if environment_failed => ExitStatus::Environment,
-            status => status,
-        }
-    }
-
     fn run_cell(&self, cell: &Cell<'_>, observer: &mut dyn Observer) -> Result<CellResult, CellError> {
         let id = cell.id();
         let dir = self.directory.cell(&id);
@@ -210,7 +208,8 @@ impl<'a> Session<'a> {
         if cell.target.address.is_some() {
             notes = crate::conduct::fit_to_external(&mut plan, cell.target, self.record.number)?;
         }
-        let disk = |error: std::io::Error| CellError::Disk(format!("cannot write `{}`: {error}", dir.display()));
+        let disk =
+            |error: std::io::Error| CellError::Disk(format!("cannot write `{}`: {error}", dir.display()));
         make_dirs(&dir).map_err(disk)?;
         std::fs::write(dir.join("scenario.yaml"), &cell.loaded.text).map_err(disk)?;
         let json = serde_json::to_string_pretty(&plan).expect("a plan is plain data");
@@ -240,7 +239,11 @@ impl<'a> Session<'a> {
             duration_ms: begun.elapsed().as_millis() as u64,
         };
         facts.write(&dir).map_err(disk)?;
-        observer.status(&crate::conduct::CellStatus { phase: "judging", progress: 1.0, ..Default::default() });
+        observer.status(&crate::conduct::CellStatus {
+            phase: "judging",
+            progress: 1.0,
+            ..Default::default()
+        });
         let result =
             judge_cell(&dir, &plan, &facts).map_err(|error| CellError::Harness(error.to_string()))?;
         if result.verdict != VerdictWord::Violated && !self.args.keep_data {
@@ -250,10 +253,19 @@ impl<'a> Session<'a> {
     }
 }
 
+/// A cell that the environment refused is shown as a failure of the harness's kind, but the status says whose it was.
+fn status_of(results: &[CellResult], environment_failed: bool, interrupted: bool) -> ExitStatus {
+    match exit_status(results, environment_failed, interrupted) {
+        ExitStatus::HarnessFailure if environment_failed => ExitStatus::Environment,
+        status => status,
+    }
+}
+
 /// The first Ctrl-C ends the run in an orderly way, the second at once. Our children die with us.
 async fn watch_signals(interrupted: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
@@ -265,7 +277,9 @@ async fn watch_signals(interrupted: Arc<AtomicBool>) {
         if interrupted.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\ninterrupted: stopping clients and brokers, keeping what was recorded (again: end at once)");
+        eprintln!(
+            "\ninterrupted: stopping clients and brokers, keeping what was recorded (again: end at once)"
+        );
     }
 }
 

@@ -40,7 +40,10 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
     })?;
     let lives = life_of_message(&args.run, message)?;
     if lives.is_empty() {
-        return Err(Failure::input(format!("no journal of `{}` knows message `{message}`", args.run.display())));
+        return Err(Failure::input(format!(
+            "no journal of `{}` knows message `{message}`",
+            args.run.display()
+        )));
     }
     for (cell, events) in lives {
         println!("{message} in {cell}\n\n{}", report::life(&events, Look::of_stdout()));

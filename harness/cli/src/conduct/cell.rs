@@ -14,8 +14,8 @@ use mqproof_drivers::admin::Admin;
 use mqproof_drivers::client::{ClientJob, ClientLine};
 use tokio::runtime::Handle;
 
-use super::connect::connect;
 use super::clients::{ClientSetup, Clients};
+use super::connect::connect;
 use super::drain;
 use super::error::CellError;
 use super::journal::ConductorJournal;
@@ -73,7 +73,9 @@ pub struct CellOrder<'a> {
 pub fn conduct(order: &CellOrder<'_>, observer: &mut dyn Observer) -> Result<CellOutcome, CellError> {
     observer.status(&CellStatus { phase: "starting", ..CellStatus::default() });
     let mut cluster: Box<dyn Cluster> = match (&order.target.system, &order.target.address) {
-        (System::Reference, _) => Box::new(Embedded::start(order.plan, order.dir, order.defects, order.runtime)?),
+        (System::Reference, _) => {
+            Box::new(Embedded::start(order.plan, order.dir, order.defects, order.runtime)?)
+        }
         (System::Kafka, Some(address)) => Box::new(reach(address)?),
         (System::Kafka, None) => return Err(CellError::Harness("a Kafka cluster needs an address".into())),
     };
@@ -114,11 +116,13 @@ impl<'a> Running<'a> {
         let plan = order.plan;
         let bootstrap = cluster.bootstrap();
         let admin = connect(&bootstrap)?;
-        setup::wait_for_brokers(&*admin, cluster.brokers().len(), Duration::from_secs(10)).map_err(|why| {
-            let hands = cluster.hands();
-            let log = hands.map(|hands| hands.log_tail(NodeId(1))).unwrap_or_default();
-            ProvisionError::NotReady { what: format!("the cluster is not ready: {why}"), log }
-        })?;
+        setup::wait_for_brokers(&*admin, cluster.brokers().len(), Duration::from_secs(10)).map_err(
+            |why| {
+                let hands = cluster.hands();
+                let log = hands.map(|hands| hands.log_tail(NodeId(1))).unwrap_or_default();
+                ProvisionError::NotReady { what: format!("the cluster is not ready: {why}"), log }
+            },
+        )?;
         setup::create_topics(&*admin, plan)?;
         let settings = setup::read_back(&*admin, plan, order.target.system.name())?;
         let history = order.dir.join("history");
@@ -169,7 +173,8 @@ impl<'a> Running<'a> {
         let interrupted = self.order.interrupted.load(Ordering::Relaxed);
         self.watcher = None;
         self.clients.stop_all();
-        let ended = self.clients.end_all(Duration::from_secs(if interrupted { 1 } else { 5 }), &mut self.journal);
+        let ended =
+            self.clients.end_all(Duration::from_secs(if interrupted { 1 } else { 5 }), &mut self.journal);
         let reason = if interrupted { SealReason::Interrupted } else { SealReason::Clean };
         self.journal.seal(reason);
         result?;
@@ -234,10 +239,13 @@ impl<'a> Running<'a> {
             }
             if !begun && now >= self.load_begins_ns {
                 begun = true;
-                self.journal.record(self.mark(self.load_begins_ns, 0));
+                self.journal.record(mark(self.load_begins_ns, 0));
             }
             self.report("load", observer, end_ns);
-            if self.clients.producers_ended() && !self.clients.has_crashes_left() && now >= self.faults_end_ns(end_ns) {
+            if self.clients.producers_ended()
+                && !self.clients.has_crashes_left()
+                && now >= self.faults_end_ns(end_ns)
+            {
                 break;
             }
             if now > late_ns {
@@ -246,7 +254,7 @@ impl<'a> Running<'a> {
                 break;
             }
         }
-        self.journal.record(self.mark(now_ns(), 1));
+        self.journal.record(mark(now_ns(), 1));
         Ok(())
     }
 
@@ -255,16 +263,14 @@ impl<'a> Running<'a> {
         if self.engine.is_quiet() { 0 } else { end_ns }
     }
 
-    fn mark(&self, t_ns: u64, flags: u8) -> Event {
-        Event { t_ns, msg: 0, a: 0, b: 0, kind: EventKind::Mark, flags, c: 0 }
-    }
-
     /// Tells once if the producers were not connected when they should have begun.
     fn note_late_producers(&mut self, now: u64) -> Result<(), CellError> {
         if self.clients.producers_ready() {
             if now > self.load_begins_ns + 100_000_000 {
                 let late = (now - self.load_begins_ns) as f64 / 1e9;
-                self.notes.push(format!("producers were connected {late:.1} s late: the first latencies count that"));
+                self.notes.push(format!(
+                    "producers were connected {late:.1} s late: the first latencies count that"
+                ));
             }
             self.producers_noted = true;
         } else if now > self.load_begins_ns + CONNECT_WITHIN_NS {
@@ -301,7 +307,9 @@ impl<'a> Running<'a> {
             match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => return Err(CellError::Harness("the watcher ended".into())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(CellError::Harness("the watcher ended".into()));
+                }
             }
             if Instant::now() >= until {
                 break;
@@ -339,7 +347,15 @@ impl<'a> Running<'a> {
                 let mut journal = journal.borrow_mut();
                 let topic = journal.topic(topic);
                 for (flags, a) in [(0, start), (1, end)] {
-                    journal.record(Event { t_ns, msg: topic, a, b: partition, kind: EventKind::LogBound, flags, c: 0 });
+                    journal.record(Event {
+                        t_ns,
+                        msg: topic,
+                        a,
+                        b: partition,
+                        kind: EventKind::LogBound,
+                        flags,
+                        c: 0,
+                    });
                 }
             }
         };
@@ -382,6 +398,10 @@ impl<'a> Running<'a> {
     }
 }
 
+fn mark(t_ns: u64, flags: u8) -> Event {
+    Event { t_ns, msg: 0, a: 0, b: 0, kind: EventKind::Mark, flags, c: 0 }
+}
+
 /// Messages acknowledged per second, over the last second.
 #[derive(Default)]
 struct Pace {
@@ -396,7 +416,9 @@ impl Pace {
 
     fn per_s(&self) -> f64 {
         match (self.samples.first(), self.samples.last()) {
-            (Some((t0, first)), Some((t1, last))) if t1 > t0 => (last - first) as f64 * 1e9 / (t1 - t0) as f64,
+            (Some((t0, first)), Some((t1, last))) if t1 > t0 => {
+                (last - first) as f64 * 1e9 / (t1 - t0) as f64
+            }
             _ => 0.0,
         }
     }
@@ -405,7 +427,10 @@ impl Pace {
 /// The reference broker lets a member that died go sooner than Kafka's least session time-out of 6 s.
 fn client_settings(system: System) -> BTreeMap<String, String> {
     match system {
-        System::Reference => BTreeMap::from([("session.timeout.ms".into(), "1000".into()), ("heartbeat.interval.ms".into(), "200".into())]),
+        System::Reference => BTreeMap::from([
+            ("session.timeout.ms".into(), "1000".into()),
+            ("heartbeat.interval.ms".into(), "200".into()),
+        ]),
         System::Kafka => BTreeMap::new(),
     }
 }
@@ -458,7 +483,9 @@ fn link_notes(cluster: &dyn Cluster) -> Vec<String> {
             crate::faults::proxy::LinkEnd::Node(_) => peers += 1,
         }
     }
-    let sort = |count: usize, what: &str| if count > 0 { format!("{what} through a proxy") } else { format!("{what} direct") };
+    let sort = |count: usize, what: &str| {
+        if count > 0 { format!("{what} through a proxy") } else { format!("{what} direct") }
+    };
     vec![format!("links: {}, {}", sort(clients, "clients to brokers"), sort(peers, "nodes to nodes"))]
 }
 

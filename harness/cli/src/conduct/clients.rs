@@ -83,7 +83,11 @@ impl Clients {
         if let ClientJob::Consume(plan) = &spec.job
             && incarnation == 0
         {
-            self.crashes.extend(plan.crashes.iter().map(|crash| Crash { client: id, plan: *crash, restart_ns: None }));
+            self.crashes.extend(plan.crashes.iter().map(|crash| Crash {
+                client: id,
+                plan: *crash,
+                restart_ns: None,
+            }));
         }
         let process = ClientProcess::start(id, spec, &self.messages)
             .map_err(|error| CellError::Harness(format!("cannot start a client process: {error}")))?;
@@ -190,7 +194,9 @@ impl Clients {
                 ClientJob::Consume(plan) => &plan.role,
                 ClientJob::Drain { .. } => continue,
             };
-            settings.extend(process.settings.iter().map(|(name, value)| (format!("{role}: {name}"), value.clone())));
+            settings.extend(
+                process.settings.iter().map(|(name, value)| (format!("{role}: {name}"), value.clone())),
+            );
         }
         settings
     }
@@ -212,7 +218,10 @@ impl Clients {
 
     /// Asks every producer to stop.
     pub fn stop_producers(&mut self) {
-        self.processes.iter_mut().filter(|process| is_producer(&process.spec.job)).for_each(ClientProcess::ask_to_stop);
+        self.processes
+            .iter_mut()
+            .filter(|process| is_producer(&process.spec.job))
+            .for_each(ClientProcess::ask_to_stop);
     }
 
     /// Asks every client to finish and seal.
@@ -254,5 +263,12 @@ fn note(journal: &mut ConductorJournal, process: &ClientProcess, flags: u8, code
         ClientJob::Consume(_) => 2,
         ClientJob::Drain { .. } => 3,
     };
-    journal.note(EventKind::Process, flags, u64::from(process.pid()), code, u32::from(process.spec.number), role);
+    journal.note(
+        EventKind::Process,
+        flags,
+        u64::from(process.pid()),
+        code,
+        u32::from(process.spec.number),
+        role,
+    );
 }

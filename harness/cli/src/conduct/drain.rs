@@ -19,7 +19,7 @@ const GROUPS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a question may go unanswered because a partition has no leader.
 const LEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a reader of the whole log is given.
-const READERS_WITHIN: Duration = Duration::from_secs(120);
+const READERS_WITHIN: Duration = Duration::from_mins(2);
 
 /// Flags of [`EventKind::Drain`].
 const BEGIN: u8 = 0;
@@ -82,7 +82,8 @@ fn lag(running: &mut Running<'_>, record: bool) -> Option<u64> {
     let plan = running.plan();
     let (admin, _, journal, _) = running.parts();
     let mut lag = 0;
-    let mut groups: Vec<(&str, &str)> = plan.consumers.iter().map(|one| (one.group.as_str(), one.topic.as_str())).collect();
+    let mut groups: Vec<(&str, &str)> =
+        plan.consumers.iter().map(|one| (one.group.as_str(), one.topic.as_str())).collect();
     groups.sort_unstable();
     groups.dedup();
     for (group, topic) in groups {
@@ -94,7 +95,14 @@ fn lag(running: &mut Running<'_>, record: bool) -> Option<u64> {
             lag += end.saturating_sub(offset.unwrap_or(start));
             if record {
                 let topic = journal.topic(topic);
-                journal.note(EventKind::Committed, 0, topic, offset.unwrap_or(u64::MAX), partition, group_index);
+                journal.note(
+                    EventKind::Committed,
+                    0,
+                    topic,
+                    offset.unwrap_or(u64::MAX),
+                    partition,
+                    group_index,
+                );
             }
         }
     }

@@ -32,8 +32,11 @@ pub fn wait_for_brokers(admin: &dyn Admin, count: usize, within: Duration) -> Re
 
 /// Creates the plan's topics and waits until each partition has a leader and all replicas in sync.
 pub fn create_topics(admin: &dyn Admin, plan: &Plan) -> Result<(), CellError> {
-    let topics: Vec<NewTopic> = plan.topology.topics.iter().map(|(name, topic)| new_topic(name, topic)).collect();
-    let refused = |error: &dyn std::fmt::Display| CellError::Settings(format!("the cluster refused the topics: {error}"));
+    let topics: Vec<NewTopic> =
+        plan.topology.topics.iter().map(|(name, topic)| new_topic(name, topic)).collect();
+    let refused = |error: &dyn std::fmt::Display| {
+        CellError::Settings(format!("the cluster refused the topics: {error}"))
+    };
     admin.create_topics(&topics, Duration::from_secs(20)).map_err(|error| refused(&error))?;
     wait_for_full_isr(admin, plan, LEADERS_WITHIN).map_err(|why| refused(&why))
 }
@@ -75,7 +78,11 @@ fn missing(plan: &Plan, cluster: &ClusterInfo) -> Option<String> {
                 return Some(format!("{name}/{number} has no leader"));
             }
             if found.isr.len() < topic.replicas as usize {
-                return Some(format!("{name}/{number} has {} of {} replicas in sync", found.isr.len(), topic.replicas));
+                return Some(format!(
+                    "{name}/{number} has {} of {} replicas in sync",
+                    found.isr.len(),
+                    topic.replicas
+                ));
             }
         }
     }
@@ -84,21 +91,28 @@ fn missing(plan: &Plan, cluster: &ClusterInfo) -> Option<String> {
 
 /// Reads back what the durability class needs. Returns all that was read, to be shown; a setting that is not what the
 /// class needs is an error.
-pub fn read_back(admin: &dyn Admin, plan: &Plan, system: &str) -> Result<BTreeMap<String, String>, CellError> {
+pub fn read_back(
+    admin: &dyn Admin,
+    plan: &Plan,
+    system: &str,
+) -> Result<BTreeMap<String, String>, CellError> {
     let mut shown = BTreeMap::new();
     let cluster = admin
         .describe(&plan.topology.topics.keys().cloned().collect::<Vec<_>>(), ASK)
         .map_err(|error| CellError::Settings(error.to_string()))?;
     let mut topics = BTreeMap::new();
     for name in plan.topology.topics.keys() {
-        let mut settings = admin.topic_settings(name, ASK).map_err(|error| CellError::Settings(error.to_string()))?;
-        let replicas = cluster.partitions.iter().filter(|one| one.topic == *name).map(|one| one.replicas.len()).min();
+        let mut settings =
+            admin.topic_settings(name, ASK).map_err(|error| CellError::Settings(error.to_string()))?;
+        let replicas =
+            cluster.partitions.iter().filter(|one| one.topic == *name).map(|one| one.replicas.len()).min();
         settings.insert("replication.factor".into(), replicas.unwrap_or(0).to_string());
         topics.insert(name.clone(), settings);
     }
     let mut brokers = BTreeMap::new();
     for broker in &cluster.brokers {
-        let settings = admin.broker_settings(broker.id, ASK).map_err(|error| CellError::Settings(error.to_string()))?;
+        let settings =
+            admin.broker_settings(broker.id, ASK).map_err(|error| CellError::Settings(error.to_string()))?;
         brokers.insert(broker.id, settings);
     }
     for expected in expected_settings(system, plan) {
@@ -107,7 +121,13 @@ pub fn read_back(admin: &dyn Admin, plan: &Plan, system: &str) -> Result<BTreeMa
             SettingScope::Producer => {}
             SettingScope::Topic(name) => {
                 let found = topics.get(name).and_then(|settings| settings.get(expected.name));
-                compare(&mut shown, &format!("{name}: {}", expected.name), found, &expected, plan.durability)?;
+                compare(
+                    &mut shown,
+                    &format!("{name}: {}", expected.name),
+                    found,
+                    &expected,
+                    plan.durability,
+                )?;
             }
             SettingScope::Broker => {
                 for (id, settings) in &brokers {

@@ -27,7 +27,9 @@ impl System {
     pub fn about(self) -> &'static str {
         match self {
             Self::Reference => "the bundled broker: an embedded cluster of processes, nothing to install",
-            Self::Kafka => "a cluster that is already there, as `kafka=HOST:PORT`; no fault that needs its nodes",
+            Self::Kafka => {
+                "a cluster that is already there, as `kafka=HOST:PORT`; no fault that needs its nodes"
+            }
         }
     }
 }
@@ -62,7 +64,8 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let (name, address) = text.split_once('=').map_or((text, None), |(name, address)| (name, Some(address)));
+        let (name, address) =
+            text.split_once('=').map_or((text, None), |(name, address)| (name, Some(address)));
         let system = System::ALL
             .into_iter()
             .find(|system| system.name() == name)
@@ -73,7 +76,8 @@ impl FromStr for Target {
             (System::Kafka, None) => Err(TargetError::NeedsAddress(name.to_owned())),
             (System::Kafka, Some(address)) => {
                 for one in address.split('+') {
-                    let port = one.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+                    let port =
+                        one.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
                     if port.and_then(|port| port.parse::<u16>().ok()).is_none() {
                         return Err(TargetError::BadAddress(one.to_owned()));
                     }

@@ -39,11 +39,17 @@ pub struct Watcher {
 
 impl Watcher {
     /// Starts to watch these topics.
-    pub fn start(admin: Box<dyn Admin>, topics: Vec<String>, messages: Sender<Message>) -> std::io::Result<Self> {
+    pub fn start(
+        admin: Box<dyn Admin>,
+        topics: Vec<String>,
+        messages: Sender<Message>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
             let stop = Arc::clone(&stop);
-            std::thread::Builder::new().name("watcher".into()).spawn(move || watch(&*admin, &topics, &messages, &stop))?
+            std::thread::Builder::new()
+                .name("watcher".into())
+                .spawn(move || watch(&*admin, &topics, &messages, &stop))?
         };
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -68,7 +74,11 @@ fn watch(admin: &dyn Admin, topics: &[String], messages: &Sender<Message>, stop:
             }
             looks += 1;
             let leadership = Leadership {
-                partitions: cluster.partitions.iter().map(|one| ((one.topic.clone(), one.partition), state(one))).collect(),
+                partitions: cluster
+                    .partitions
+                    .iter()
+                    .map(|one| ((one.topic.clone(), one.partition), state(one)))
+                    .collect(),
                 recent_records: growth.recent(),
                 controller: cluster.controller.map(|id| NodeId(id as u32)),
             };

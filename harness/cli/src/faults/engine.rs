@@ -47,7 +47,8 @@ pub struct FaultEngine {
 impl FaultEngine {
     /// All faults waiting.
     pub fn new(plan: &Plan, load_begins_ns: u64) -> Self {
-        let faults = (0..).zip(plan.faults.iter().cloned()).map(|(index, fault)| Active::new(index, fault)).collect();
+        let faults =
+            (0..).zip(plan.faults.iter().cloned()).map(|(index, fault)| Active::new(index, fault)).collect();
         Self { faults, sticky: BTreeMap::new(), starting: BTreeMap::new(), load_begins_ns }
     }
 
@@ -140,10 +141,9 @@ impl FaultEngine {
             self.set_links(at, context) > 0
         } else {
             let nodes = &self.faults[at].resolved.nodes;
-            context
-                .cluster
-                .hands()
-                .is_some_and(|hands| nodes.iter().filter(|node| hit(hands, kind, **node)).count() == nodes.len())
+            context.cluster.hands().is_some_and(|hands| {
+                nodes.iter().filter(|node| hit(hands, kind, **node)).count() == nodes.len()
+            })
         };
         if !done {
             self.skip(at, "it could not be done: no such process or link".into(), context);
@@ -178,10 +178,11 @@ impl FaultEngine {
         let kind = fault.plan.kind;
         let nodes = fault.resolved.nodes.clone();
         let evidence = match kind {
-            FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => context
-                .cluster
-                .proxies()
-                .and_then(|proxies| links::effect(kind, fault.before, links::total(proxies, &fault.resolved.links))),
+            FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => {
+                context.cluster.proxies().and_then(|proxies| {
+                    links::effect(kind, fault.before, links::total(proxies, &fault.resolved.links))
+                })
+            }
             FaultKind::Pause => context
                 .cluster
                 .hands()
@@ -203,7 +204,9 @@ impl FaultEngine {
                     }
                     fault.evidence.push_str(&ended.join(", "));
                 }
-                let all_gone = nodes.iter().all(|node| context.cluster.hands().is_some_and(|hands| hands.pid(*node).is_none()));
+                let all_gone = nodes
+                    .iter()
+                    .all(|node| context.cluster.hands().is_some_and(|hands| hands.pid(*node).is_none()));
                 all_gone.then(|| fault.evidence.clone())
             }
         };

@@ -21,12 +21,14 @@ pub fn mode(kind: FaultKind) -> Option<LinkMode> {
 
 /// The counters of some links, added up.
 pub fn total(proxies: &ProxyNet, links: &[(LinkEnd, NodeId)]) -> LinkStats {
-    links.iter().filter_map(|(from, to)| proxies.stats(*from, *to)).fold(LinkStats::default(), |sum, one| LinkStats {
-        connections: sum.connections + one.connections,
-        reset: sum.reset + one.reset,
-        held_bytes: sum.held_bytes + one.held_bytes,
-        delayed_bytes: sum.delayed_bytes + one.delayed_bytes,
-        passed_bytes: sum.passed_bytes + one.passed_bytes,
+    links.iter().filter_map(|(from, to)| proxies.stats(*from, *to)).fold(LinkStats::default(), |sum, one| {
+        LinkStats {
+            connections: sum.connections + one.connections,
+            reset: sum.reset + one.reset,
+            held_bytes: sum.held_bytes + one.held_bytes,
+            delayed_bytes: sum.delayed_bytes + one.delayed_bytes,
+            passed_bytes: sum.passed_bytes + one.passed_bytes,
+        }
     })
 }
 

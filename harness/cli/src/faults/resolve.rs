@@ -1,6 +1,7 @@
 //! From roles to nodes, at the moment of the fault.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use mqproof_core::ids::NodeId;
 use mqproof_core::plan::{FaultTarget, Role};
@@ -33,9 +34,13 @@ impl Leadership {
     /// The partition of a topic that took the most records in the last second; without any, its first.
     pub fn busiest(&self, topic: &str) -> Option<u32> {
         let of_topic = |(name, partition): &(String, u32)| (name == topic).then_some(*partition);
-        let records = |partition: &u32| self.recent_records.get(&(topic.to_owned(), *partition)).copied().unwrap_or(0);
+        let records =
+            |partition: &u32| self.recent_records.get(&(topic.to_owned(), *partition)).copied().unwrap_or(0);
         // The first of equals, so that a run can be told from its log.
-        self.partitions.keys().filter_map(of_topic).max_by_key(|partition| (records(partition), std::cmp::Reverse(*partition)))
+        self.partitions
+            .keys()
+            .filter_map(of_topic)
+            .max_by_key(|partition| (records(partition), std::cmp::Reverse(*partition)))
     }
 
     /// The state of a partition.
@@ -43,6 +48,9 @@ impl Leadership {
         self.partitions.get(&(topic.to_owned(), partition))
     }
 }
+
+/// A topic, and the number of one of its partitions.
+type Partition = (String, u32);
 
 /// What a target turned out to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +60,7 @@ pub struct Resolved {
     /// Who dials whom on the links that are hit.
     pub links: Vec<(LinkEnd, NodeId)>,
     /// The partition, if the target was named by one.
-    pub partition: Option<(String, u32)>,
+    pub partition: Option<Partition>,
     /// For people.
     pub text: String,
 }
@@ -75,13 +83,18 @@ impl Resolver<'_> {
         match target {
             FaultTarget::Nodes(role) => {
                 let (nodes, partition) = self.nodes(role)?;
-                Ok(Resolved { text: describe(&nodes, partition.as_ref()), nodes, links: Vec::new(), partition })
+                Ok(Resolved {
+                    text: describe(&nodes, partition.as_ref()),
+                    nodes,
+                    links: Vec::new(),
+                    partition,
+                })
             }
             FaultTarget::Link(a, b) => self.link(a, b),
         }
     }
 
-    fn nodes(&mut self, role: &Role) -> Result<(Vec<NodeId>, Option<(String, u32)>), String> {
+    fn nodes(&mut self, role: &Role) -> Result<(Vec<NodeId>, Option<Partition>), String> {
         match role {
             Role::LeaderOf { topic, partition } => {
                 let (partition, state) = self.state(topic, *partition)?;
@@ -90,7 +103,8 @@ impl Resolver<'_> {
             }
             Role::FollowersOf { topic, partition } => {
                 let (partition, state) = self.state(topic, *partition)?;
-                let followers = state.replicas.iter().copied().filter(|node| Some(*node) != state.leader).collect();
+                let followers =
+                    state.replicas.iter().copied().filter(|node| Some(*node) != state.leader).collect();
                 Ok((followers, Some((topic.clone(), partition))))
             }
             Role::Controller => match self.leadership.controller {
@@ -107,10 +121,15 @@ impl Resolver<'_> {
     fn state(&mut self, topic: &str, partition: Option<u32>) -> Result<(u32, PartitionState), String> {
         let partition = match partition.or_else(|| self.sticky.get(topic).copied()) {
             Some(partition) => partition,
-            None => self.leadership.busiest(topic).ok_or_else(|| format!("no partition of {topic} is known"))?,
+            None => {
+                self.leadership.busiest(topic).ok_or_else(|| format!("no partition of {topic} is known"))?
+            }
         };
         self.sticky.entry(topic.to_owned()).or_insert(partition);
-        let state = self.leadership.partition(topic, partition).ok_or_else(|| format!("{topic}/{partition} is not known"))?;
+        let state = self
+            .leadership
+            .partition(topic, partition)
+            .ok_or_else(|| format!("{topic}/{partition} is not known"))?;
         Ok((partition, state.clone()))
     }
 
@@ -137,7 +156,7 @@ impl Resolver<'_> {
         resolved.partition = left_partition.or(right_partition);
         resolved.text = format!("{} ↔ {}", describe(&left, None), describe(&right, None));
         if let Some((topic, partition)) = &resolved.partition {
-            resolved.text += &format!(" ({topic}/{partition})");
+            let _ = write!(resolved.text, " ({topic}/{partition})");
         }
         resolved.nodes = left.into_iter().chain(right).collect();
         Ok(resolved)
@@ -169,7 +188,11 @@ mod tests {
             isr: vec![NodeId(1), NodeId(2), NodeId(3)],
         };
         Leadership {
-            partitions: BTreeMap::from([(("t".into(), 0), state(Some(1))), (("t".into(), 1), state(Some(2))), (("t".into(), 2), state(None))]),
+            partitions: BTreeMap::from([
+                (("t".into(), 0), state(Some(1))),
+                (("t".into(), 1), state(Some(2))),
+                (("t".into(), 2), state(None)),
+            ]),
             recent_records: BTreeMap::from([(("t".into(), 0), 10), (("t".into(), 1), 30)]),
             controller: None,
         }
@@ -178,7 +201,8 @@ mod tests {
     fn resolve(target: &FaultTarget, sticky: &mut BTreeMap<String, u32>) -> Result<Resolved, String> {
         let brokers = [NodeId(1), NodeId(2), NodeId(3)];
         let (leadership, controllers) = (leadership(), [NodeId(4)]);
-        Resolver { leadership: &leadership, brokers: &brokers, controllers: &controllers, sticky }.resolve(target)
+        Resolver { leadership: &leadership, brokers: &brokers, controllers: &controllers, sticky }
+            .resolve(target)
     }
 
     fn leader_of(partition: Option<u32>) -> Role {

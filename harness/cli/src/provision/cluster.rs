@@ -20,7 +20,9 @@ pub enum ProvisionError {
         source: io::Error,
     },
     /// No loopback address with free ports.
-    #[error("no loopback address with free ports was found\nhint: is a service bound to port 9001 on all addresses?")]
+    #[error(
+        "no loopback address with free ports was found\nhint: is a service bound to port 9001 on all addresses?"
+    )]
     NoAddress,
     /// A node ended or did not become ready.
     #[error("{what}\n{log}")]
@@ -31,7 +33,9 @@ pub enum ProvisionError {
         log: String,
     },
     /// Nobody answers at the address.
-    #[error("`{address}` cannot be reached: {why}\nhint: is the cluster up, and does it advertise an address that is valid here?")]
+    #[error(
+        "`{address}` cannot be reached: {why}\nhint: is the cluster up, and does it advertise an address that is valid here?"
+    )]
     Unreachable {
         /// As given with `--on`.
         address: String,

@@ -31,7 +31,12 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts the plan's cluster; data and logs go under `cell_dir`. Returns when every door is open.
-    pub fn start(plan: &Plan, cell_dir: &Path, defects: &[String], runtime: &Handle) -> Result<Self, ProvisionError> {
+    pub fn start(
+        plan: &Plan,
+        cell_dir: &Path,
+        defects: &[String],
+        runtime: &Handle,
+    ) -> Result<Self, ProvisionError> {
         let addresses = Loopback::choose(plan.seed).ok_or(ProvisionError::NoAddress)?;
         let brokers: Vec<NodeId> = (1..=plan.topology.brokers).map(NodeId).collect();
         let controllers: Vec<NodeId> =
@@ -65,8 +70,13 @@ impl Embedded {
                 let process = self.nodes.get_mut(&node).expect("a node of ours");
                 let ended = process.poll_exit();
                 if ended.is_some() || Instant::now() > until {
-                    let how = ended.map_or("is not ready after 10 s".into(), |exit| format!("ended with {}", exit.describe()));
-                    return Err(ProvisionError::NotReady { what: format!("node {node} {how}"), log: process.log_tail(12) });
+                    let how = ended.map_or("is not ready after 10 s".into(), |exit| {
+                        format!("ended with {}", exit.describe())
+                    });
+                    return Err(ProvisionError::NotReady {
+                        what: format!("node {node} {how}"),
+                        log: process.log_tail(12),
+                    });
                 }
                 std::thread::sleep(Duration::from_millis(3));
             }
@@ -75,7 +85,11 @@ impl Embedded {
     }
 
     fn door(&self, node: NodeId) -> SocketAddr {
-        if self.controllers.contains(&node) { self.addresses.internal(node) } else { self.addresses.client(node) }
+        if self.controllers.contains(&node) {
+            self.addresses.internal(node)
+        } else {
+            self.addresses.client(node)
+        }
     }
 }
 
@@ -182,9 +196,7 @@ impl Touched {
         for fault in &plan.faults {
             let FaultTarget::Link(a, b) = &fault.target else { continue };
             let either = |is: fn(&Role) -> bool| is(a) || is(b);
-            let controller_nodes = |role: &Role| {
-                matches!(role, Role::Nodes(nodes) if nodes.iter().any(|node| node.0 > plan.topology.brokers))
-            };
+            let controller_nodes = |role: &Role| matches!(role, Role::Nodes(nodes) if nodes.iter().any(|node| node.0 > plan.topology.brokers));
             if either(|role| *role == Role::Clients) {
                 touched.clients = true;
             } else if either(|role| *role == Role::Controller) || controller_nodes(a) || controller_nodes(b) {
@@ -206,22 +218,41 @@ fn proxies(
 ) -> Result<ProxyNet, ProvisionError> {
     let touched = Touched::by(plan);
     let mut proxies = ProxyNet::new(runtime.clone());
-    let bound = |result: io::Result<()>| result.map_err(io_error("cannot listen on a loopback address".into()));
+    let bound =
+        |result: io::Result<()>| result.map_err(io_error("cannot listen on a loopback address".into()));
     for from in brokers {
         if touched.clients {
-            bound(proxies.add(LinkEnd::Clients, *from, addresses.client_proxy(*from), addresses.client(*from)))?;
+            bound(proxies.add(
+                LinkEnd::Clients,
+                *from,
+                addresses.client_proxy(*from),
+                addresses.client(*from),
+            ))?;
         }
         for to in brokers.iter().filter(|to| touched.brokers && *to != from) {
-            bound(proxies.add(LinkEnd::Node(*from), *to, addresses.peer_proxy(*from, *to), addresses.internal(*to)))?;
+            bound(proxies.add(
+                LinkEnd::Node(*from),
+                *to,
+                addresses.peer_proxy(*from, *to),
+                addresses.internal(*to),
+            ))?;
         }
         for to in controllers.iter().filter(|_| touched.controllers) {
-            bound(proxies.add(LinkEnd::Node(*from), *to, addresses.peer_proxy(*from, *to), addresses.internal(*to)))?;
+            bound(proxies.add(
+                LinkEnd::Node(*from),
+                *to,
+                addresses.peer_proxy(*from, *to),
+                addresses.internal(*to),
+            ))?;
         }
     }
     Ok(proxies)
 }
 
-#[expect(clippy::too_many_arguments, reason = "a node's view of the cluster has many parts, and this is where they meet")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a node's view of the cluster has many parts, and this is where they meet"
+)]
 fn spec(
     plan: &Plan,
     node: NodeId,
@@ -234,7 +265,11 @@ fn spec(
 ) -> BrokerSpec {
     let is_controller = controllers.contains(&node);
     let reach = |to: NodeId| {
-        if proxies.has(LinkEnd::Node(node), to) { addresses.peer_proxy(node, to) } else { addresses.internal(to) }
+        if proxies.has(LinkEnd::Node(node), to) {
+            addresses.peer_proxy(node, to)
+        } else {
+            addresses.internal(to)
+        }
     };
     let flushes = plan.topology.topics.values().map(|topic| topic.flush);
     BrokerSpec {

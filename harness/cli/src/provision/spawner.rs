@@ -17,8 +17,8 @@ type Request = (Command, Sender<io::Result<Child>>);
 ///
 /// The child gets a process group of its own: Ctrl-C on the terminal is for us, and we tell our children.
 pub fn spawn(mut command: Command) -> io::Result<Child> {
-    command.process_group(0);
     static SPAWNER: OnceLock<Mutex<Sender<Request>>> = OnceLock::new();
+    command.process_group(0);
     let spawner = SPAWNER.get_or_init(|| {
         let (requests, inbox) = channel::<Request>();
         thread::Builder::new()

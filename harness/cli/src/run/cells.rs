@@ -36,7 +36,13 @@ pub fn cells_of<'a>(loaded: &'a [Loaded], targets: &'a [Target], seed: u64, repe
 impl Cell<'_> {
     /// `<scenario>~<system>~<k=v,…>~r<n>`; also the name of its directory.
     pub fn id(&self) -> String {
-        let point = self.plan.matrix.iter().map(|(path, value)| format!("{path}={value}")).collect::<Vec<_>>().join(",");
+        let point = self
+            .plan
+            .matrix
+            .iter()
+            .map(|(path, value)| format!("{path}={value}"))
+            .collect::<Vec<_>>()
+            .join(",");
         let id = format!("{}~{}~{point}~r{}", self.plan.scenario, self.target.system.name(), self.repeat);
         id.chars().map(|char| if char == '/' || char.is_whitespace() { '_' } else { char }).collect()
     }

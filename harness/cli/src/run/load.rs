@@ -29,7 +29,9 @@ pub fn load_scenarios(paths: &[PathBuf], overrides: &[String]) -> Result<Vec<Loa
     }
     if files.is_empty() {
         let places = paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ");
-        return Err(Failure::input(format!("no scenario in {places}\nhint: scenarios are files that end in `.yaml`")));
+        return Err(Failure::input(format!(
+            "no scenario in {places}\nhint: scenarios are files that end in `.yaml`"
+        )));
     }
     let styled = crate::terminal::stderr_is_styled();
     let (mut loaded, mut errors) = (Vec::new(), Vec::new());
@@ -94,6 +96,6 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
 
 /// Registers lie beside scenarios and are none.
 fn is_scenario(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.ends_with(".yaml") && name != "claims.yaml" && name != "defects.yaml"
+    let is_yaml = path.extension().is_some_and(|ending| ending == "yaml");
+    is_yaml && !path.ends_with("claims.yaml") && !path.ends_with("defects.yaml")
 }

@@ -41,5 +41,8 @@ pub fn report(run: &Path) -> Value {
 /// The check of a property in a cell.
 pub fn check<'a>(cell: &'a Value, property: &str) -> &'a Value {
     let checks = cell["checks"].as_array().expect("a cell has checks");
-    checks.iter().find(|check| check["property"] == property).unwrap_or_else(|| panic!("no check of {property}"))
+    checks
+        .iter()
+        .find(|check| check["property"] == property)
+        .unwrap_or_else(|| panic!("no check of {property}"))
 }

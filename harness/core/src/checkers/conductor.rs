@@ -81,7 +81,7 @@ pub struct Meter {
     pub place: Place,
     /// Its replicated end just before.
     pub end: u64,
-    /// When the fault took effect.
+    /// When that was asked for: what was acknowledged later may be replicated without being below that end.
     pub until_ns: u64,
     /// Acknowledged records at or past that end.
     pub count: u64,
@@ -237,14 +237,14 @@ impl Conductor {
         most
     }
 
-    /// What to count for each fault that was preceded by a look at the end of a log: acknowledgements at or past that
-    /// end, until the fault took effect. They were not replicated when it did.
+    /// What to count for each fault that was preceded by a look at the end of a log: messages that were acknowledged
+    /// before that look, at or past that end. With acks=all there are none.
     pub(super) fn meters(&self) -> Vec<Meter> {
         let of_fault = |(&fault, seen): (&usize, &FaultSeen)| {
-            let until_ns = seen.effect_ns?;
+            let effect_ns = seen.effect_ns?;
             let near =
-                |&&(t_ns, ..): &&(u64, Place, u64)| t_ns <= until_ns && until_ns - t_ns <= METER_WITHIN_NS;
-            let &(_, place, end) = self.ends_in_load.iter().rev().find(near)?;
+                |&&(t_ns, ..): &&(u64, Place, u64)| t_ns <= effect_ns && effect_ns - t_ns <= METER_WITHIN_NS;
+            let &(until_ns, place, end) = self.ends_in_load.iter().rev().find(near)?;
             Some(Meter { fault, place, end, until_ns, count: 0 })
         };
         self.faults.iter().filter_map(of_fault).collect()

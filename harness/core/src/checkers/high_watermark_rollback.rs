@@ -23,7 +23,13 @@ pub(super) fn on_replaced(findings: &mut Findings, place: Place, now: MessageId,
 }
 
 /// The drain readers saw nothing where a consumer had been handed a message.
-pub(super) fn on_vanished(findings: &mut Findings, place: Place, offset: u64, message: MessageId) {
+pub(super) fn on_vanished(
+    findings: &mut Findings,
+    place: Place,
+    offset: u64,
+    message: MessageId,
+    handed: impl FnOnce() -> Vec<Moment>,
+) {
     findings.add("vanished", || Finding {
         grade: "vanished",
         summary: format!("{message} was handed over at offset {offset}, where the log now holds nothing"),
@@ -31,6 +37,6 @@ pub(super) fn on_vanished(findings: &mut Findings, place: Place, offset: u64, me
         place: Some(place),
         offset: Some(offset),
         group: None,
-        moments: Vec::new(),
+        moments: handed(),
     });
 }

@@ -98,7 +98,7 @@ pub fn join(
     for ranges in windows(source, indices) {
         let mut window = Window::new(ranges);
         fill(&mut window, source, indices, &mut joined);
-        compare_drains(&window, conductor, &mut joined);
+        compare_drains(&window, source, indices, conductor, &mut joined);
         for gap in &gaps {
             on_gap(&window, gap, &mut joined);
         }
@@ -187,7 +187,13 @@ fn on_ack(window: &mut Window, index: usize, place: Place, moment: Moment, joine
     window.ack[index] = message;
 }
 
-fn compare_drains(window: &Window, conductor: &Conductor, joined: &mut Joined) {
+fn compare_drains(
+    window: &Window,
+    source: &dyn Source,
+    indices: &[ChunkIndex],
+    conductor: &Conductor,
+    joined: &mut Joined,
+) {
     let any = window.seen.iter().any(|seen| seen & bit::BOTH != 0);
     if !any {
         return;
@@ -204,9 +210,36 @@ fn compare_drains(window: &Window, conductor: &Conductor, joined: &mut Joined) {
             start.is_none_or(|&start| offset >= start)
         };
         if seen & bit::GROUP != 0 && seen & bit::BOTH == 0 && kept() {
-            rollback::on_vanished(&mut joined.vanished, place, offset, MessageId(window.reader[index]));
+            let handed = || handed_at(source, indices, place, offset);
+            rollback::on_vanished(
+                &mut joined.vanished,
+                place,
+                offset,
+                MessageId(window.reader[index]),
+                handed,
+            );
         }
     }
+}
+
+/// The hand-overs to group members at an offset.
+fn handed_at(source: &dyn Source, indices: &[ChunkIndex], place: Place, offset: u64) -> Vec<Moment> {
+    let is_member = |shard: &usize| matches!(source.shards()[*shard].role, ShardRole::Consumer(_));
+    let range = [(place, offset, offset + 1)];
+    let at = |shard: usize| {
+        let events = indices[shard].with_offsets(source, shard, &range);
+        events
+            .filter(move |event| {
+                event.kind == EventKind::Deliver && event.a == offset && event.partition() == place.partition
+            })
+            .map(move |event| Moment { shard, event })
+            .collect::<Vec<_>>()
+    };
+    (0..source.shards().len())
+        .filter(is_member)
+        .filter(|shard| source.shards()[*shard].topic == place.topic)
+        .flat_map(at)
+        .collect()
 }
 
 /// A consumer left these offsets out; the drain readers tell whether there was something to read.

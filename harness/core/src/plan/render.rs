@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::types::{
-    Durability, Expectation, FaultKind, FaultPlan, Flush, Keys, Pace, Payload, Plan,
-    ProducerPlan, Settle, Start, TopicPlan, Trigger,
+    Durability, Expectation, FaultKind, FaultPlan, Flush, Keys, Pace, Payload, Plan, ProducerPlan, Settle,
+    Start, TopicPlan, Trigger,
 };
 use crate::property::Property;
 

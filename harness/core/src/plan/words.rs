@@ -17,8 +17,12 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let partition = |number: &Option<u32>| number.map_or_else(String::new, |number| format!("/{number}"));
         match self {
-            Self::LeaderOf { topic, partition: number } => write!(f, "leader of {topic}{}", partition(number)),
-            Self::FollowersOf { topic, partition: number } => write!(f, "followers of {topic}{}", partition(number)),
+            Self::LeaderOf { topic, partition: number } => {
+                write!(f, "leader of {topic}{}", partition(number))
+            }
+            Self::FollowersOf { topic, partition: number } => {
+                write!(f, "followers of {topic}{}", partition(number))
+            }
             Self::Controller => f.write_str("the active controller"),
             Self::Nodes(nodes) => {
                 let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();

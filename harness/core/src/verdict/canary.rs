@@ -135,3 +135,120 @@ fn choose(source: &dyn Source, checked: &Checked) -> Changes {
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::{Findings, MemorySource};
+    use crate::history::{Level, Outcome, flags};
+    use crate::ids::SessionId;
+    use crate::plan::{Durability, Topology};
+
+    struct NoKeys;
+
+    impl KeyOf for NoKeys {
+        fn key(&self, _: MessageId) -> Option<u32> {
+            None
+        }
+    }
+
+    fn plan() -> Plan {
+        let topic = crate::plan::TopicPlan {
+            partitions: 1,
+            replicas: 3,
+            min_in_sync: 2,
+            flush: crate::plan::Flush::PageCache,
+        };
+        Plan {
+            schema: 1,
+            scenario: "canary".into(),
+            about: String::new(),
+            decides: Vec::new(),
+            seed: 1,
+            matrix: std::collections::BTreeMap::new(),
+            topology: Topology { brokers: 3, controllers: 1, topics: [("t".to_owned(), topic)].into() },
+            durability: Durability::Quorum,
+            producers: Vec::new(),
+            consumers: Vec::new(),
+            faults: Vec::new(),
+            expect: std::collections::BTreeMap::new(),
+            load_ms: 1000,
+            rto_window_ms: 1000,
+            workload_digest: 0,
+            messages_expected: None,
+            bytes_expected: None,
+        }
+    }
+
+    /// Ten messages, acknowledged and read twice.
+    fn history(sealed: bool) -> MemorySource {
+        let names = Names { topics: vec!["t".into()], groups: Vec::new(), load_begins_ns: 0 };
+        let mut source = MemorySource::new(names);
+        let mut push = |name: &str, role, events| {
+            let meta = ShardMeta {
+                name: name.into(),
+                role,
+                incarnation: 0,
+                topic: 0,
+                group: 0,
+                sealed,
+                trouble: None,
+                events: 0,
+            };
+            source.push(meta, events);
+        };
+        let event = |t_ns, kind, msg, a, flags| Event { t_ns, msg, a, b: 0, kind, flags, c: 0 };
+        let id = |seq| MessageId::new(SessionId { producer: 0, incarnation: 0 }, seq).0;
+        let acked = Outcome::Ok as u8 | (Level::Quorum as u8) << flags::LEVEL_SHIFT;
+        let sends = (0..10).flat_map(|seq| {
+            let at = u64::from(seq) * 10;
+            [
+                event(at, EventKind::SendInvoke, id(seq), at, 0),
+                event(at + 1, EventKind::SendEnd, id(seq), u64::from(seq), acked),
+            ]
+        });
+        push("writer", ShardRole::Producer(0), sends.collect());
+        for reader in [1, 2] {
+            let read = |seq| event(500, EventKind::Deliver, id(seq), u64::from(seq), 0);
+            push("drain", ShardRole::DrainReader(reader), (0..10).map(read).collect());
+        }
+        let mut told = vec![event(200, EventKind::Mark, 0, 0, 1), event(201, EventKind::Drain, 0, 0, 0)];
+        for at in [300, 600] {
+            told.push(event(at, EventKind::LogBound, 0, 0, 0));
+            told.push(event(at, EventKind::LogBound, 0, 10, 1));
+        }
+        push("conductor", ShardRole::Conductor, told);
+        source
+    }
+
+    #[test]
+    fn checks_that_see_notice_every_change() {
+        let (plan, source) = (plan(), history(true));
+        let checked = check(&plan, &NoKeys, &source, 0, Depth::Full);
+        let changes = choose(&source, &checked);
+        assert!(
+            changes.hidden.is_some() && changes.renamed.is_some() && changes.swapped.is_some(),
+            "{changes:?}"
+        );
+        assert!(unnoticed(&plan, &NoKeys, &source, 0, &checked).is_empty());
+    }
+
+    #[test]
+    fn a_check_that_counts_no_more_than_before_is_named() {
+        let (plan, source) = (plan(), history(true));
+        let mut checked = check(&plan, &NoKeys, &source, 0, Depth::Full);
+        // As if every check were blind to what is added to the history.
+        checked.losses.log.count = u64::MAX;
+        for property in [Property::Phantom, Property::OrderLog] {
+            checked.findings.insert(property, Findings { count: u64::MAX, ..Findings::default() });
+        }
+        assert_eq!(unnoticed(&plan, &NoKeys, &source, 0, &checked), ["acked_loss", "phantom", "order_log"]);
+    }
+
+    #[test]
+    fn an_incomplete_history_is_left_alone() {
+        let (plan, source) = (plan(), history(false));
+        let checked = check(&plan, &NoKeys, &source, 0, Depth::Full);
+        assert!(unnoticed(&plan, &NoKeys, &source, 0, &checked).is_empty());
+    }
+}

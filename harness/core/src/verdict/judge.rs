@@ -9,7 +9,7 @@ use super::word::VerdictWord;
 use super::{canary, course, measures};
 use crate::checkers::{Checked, Depth, Finding, Findings, KeyOf, Narrator, Source, check};
 use crate::contract::{Claim, Contract, Envelope};
-use crate::plan::{Expectation, Plan};
+use crate::plan::{Durability, Expectation, FaultKind, Plan};
 use crate::property::Property;
 
 /// Witnesses that a check shows at most.
@@ -225,6 +225,12 @@ impl Bench<'_> {
             .collect()
     }
 
+    /// The bite meter of a kill, where acknowledgements have offsets to compare.
+    fn unreplicated(&self, fault: usize, kind: FaultKind) -> Option<u64> {
+        let meter = self.checked.sends.meters.iter().find(|meter| meter.fault == fault)?;
+        (kind == FaultKind::Kill && self.plan.durability != Durability::None).then_some(meter.count)
+    }
+
     fn faults(&self) -> Vec<FaultResult> {
         let evidence: BTreeMap<usize, &String> =
             self.facts.fault_evidence.iter().map(|(index, text)| (*index, text)).collect();
@@ -246,7 +252,7 @@ impl Bench<'_> {
                 evidence: evidence.get(&index).map_or_else(String::new, |text| (*text).clone()),
                 at_ms: seen.effect_ns.map(|t_ns| conductor.at_ms(t_ns)),
                 until_ms: seen.undone_ns.map(|t_ns| conductor.at_ms(t_ns)),
-                unreplicated_acked: None,
+                unreplicated_acked: self.unreplicated(index, fault.kind),
             }
         };
         self.plan.faults.iter().enumerate().map(of).collect()

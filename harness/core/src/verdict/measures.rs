@@ -40,7 +40,7 @@ pub(super) fn metrics(plan: &Plan, checked: &Checked) -> Metrics {
         throughput_per_s: throughput(checked),
         ack_latency_us: acknowledges.then(|| quantiles(&sends.latency)).flatten(),
         e2e_latency_us: quantiles(&checked.e2e_latency),
-        rto_ms: rto(checked).value,
+        rto_ms: rto(checked).value.filter(|_| acknowledges),
         rpo_records: (acknowledges && certified).then_some(checked.losses.log.count),
         drain_ms: drain(checked).value,
         self_lag_p99_us: (sends.self_lag.count() > 0).then(|| sends.self_lag.quantile_us(0.99)),
@@ -61,7 +61,10 @@ pub(super) fn check(
     checked: &Checked,
     trouble: Option<&str>,
 ) -> CheckResult {
-    let measured = measure(property, checked);
+    let mut measured = measure(property, checked);
+    if checked.sends.acked.is_empty() && matches!(property, Property::Rto | Property::Throughput) {
+        measured.value = None;
+    }
     let (min, max) = match expectation {
         Expectation::Bound { min, max } => (min, max),
         _ => (None, None),

@@ -36,7 +36,13 @@ impl ProxyNet {
     }
 
     /// Puts a proxy in front of `upstream`, for connections of `from` to the node `to`.
-    pub fn add(&mut self, from: LinkEnd, to: NodeId, listen: SocketAddr, upstream: SocketAddr) -> io::Result<()> {
+    pub fn add(
+        &mut self,
+        from: LinkEnd,
+        to: NodeId,
+        listen: SocketAddr,
+        upstream: SocketAddr,
+    ) -> io::Result<()> {
         let listener = self.runtime.block_on(async { bind(listen) })?;
         let link = Arc::new(Link::new());
         self.links.insert((from, to), Arc::clone(&link));

@@ -129,8 +129,11 @@ impl Pace {
         };
         link.count_delayed(bytes);
         let begins = self.free_at.map_or(now, |free| free.max(now));
-        let takes =
-            if bytes_per_s == 0 { Duration::ZERO } else { Duration::from_secs_f64(bytes as f64 / bytes_per_s as f64) };
+        let takes = if bytes_per_s == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs_f64(bytes as f64 / bytes_per_s as f64)
+        };
         self.free_at = Some(begins + takes);
         begins + takes + latency
     }
