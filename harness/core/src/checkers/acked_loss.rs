@@ -126,14 +126,12 @@ fn log_loss(
 ) -> Finding {
     let at_ms = evidence.conductor.at_ms(ack.event.t_ns);
     let at = offset.map_or_else(String::new, |offset| format!(" at offset {offset}"));
-    let fault = evidence.conductor.next_fault_ns(ack.event.t_ns).map_or_else(String::new, |fault| {
-        format!("; the next fault took effect at {:.0} ms", evidence.conductor.at_ms(fault))
-    });
     Finding {
         grade,
         summary: format!(
-            "{} was acknowledged{at} at {at_ms:.0} ms and is nowhere in the log{fault}",
-            ack.event.message()
+            "{} was acknowledged{at} at {at_ms:.0} ms and is nowhere in the log{}",
+            ack.event.message(),
+            what_came_next(evidence, place, ack)
         ),
         messages: vec![ack.event.message()],
         place: Some(place),
@@ -141,6 +139,19 @@ fn log_loss(
         group: None,
         moments: vec![ack],
     }
+}
+
+/// The kill of the leader that acknowledged, else the next fault.
+fn what_came_next(evidence: &Evidence<'_>, place: Place, ack: Moment) -> String {
+    let conductor = evidence.conductor;
+    let leader = conductor.leader_at(place, ack.event.t_ns).map(|seen| seen.node);
+    let death = leader.and_then(|node| Some((node, conductor.next_death_ns(node, ack.event.t_ns)?)));
+    if let Some((node, death)) = death {
+        return format!("; node {node}, then its leader, was killed at {:.0} ms", conductor.at_ms(death));
+    }
+    conductor.next_fault_ns(ack.event.t_ns).map_or_else(String::new, |fault| {
+        format!("; the next fault took effect at {:.0} ms", conductor.at_ms(fault))
+    })
 }
 
 fn scan_group_losses(

@@ -116,8 +116,8 @@ pub struct Conductor {
     pub committed: BTreeMap<(u16, Place), u64>,
     /// Whether a consumer's process was killed.
     pub consumer_crashed: bool,
-    /// Nodes that a signal ended (true) and that came back (false), in order.
-    deaths: Vec<(u32, bool)>,
+    /// When a node was ended by a signal (true) or came back (false), in order.
+    deaths: Vec<(u64, u32, bool)>,
     /// Events that say what happened to processes and faults: the context of witnesses.
     pub context: Vec<(usize, Event)>,
     /// Journals of conductors.
@@ -215,8 +215,10 @@ impl Conductor {
     fn on_process(&mut self, event: &Event) {
         let by_signal = event.a >> 32 & 1 == 1;
         match (event.c, event.flags) {
-            (flag::SIDE_BROKER, flag::EXITED) if by_signal => self.deaths.push((event.b, true)),
-            (flag::SIDE_BROKER, started) if started != flag::EXITED => self.deaths.push((event.b, false)),
+            (flag::SIDE_BROKER, flag::EXITED) if by_signal => self.deaths.push((event.t_ns, event.b, true)),
+            (flag::SIDE_BROKER, started) if started != flag::EXITED => {
+                self.deaths.push((event.t_ns, event.b, false));
+            }
             (flag::SIDE_CONSUMER, flag::EXITED) if by_signal => self.consumer_crashed = true,
             _ => {}
         }
@@ -226,7 +228,7 @@ impl Conductor {
     pub fn brokers_dead_at_once(&self, brokers: u32) -> u32 {
         let mut dead = BTreeSet::new();
         let mut most = 0;
-        for &(node, died) in self.deaths.iter().filter(|(node, _)| (1..=brokers).contains(node)) {
+        for &(_, node, died) in self.deaths.iter().filter(|(_, node, _)| (1..=brokers).contains(node)) {
             if died {
                 dead.insert(node)
             } else {
@@ -235,6 +237,12 @@ impl Conductor {
             most = most.max(dead.len() as u32);
         }
         most
+    }
+
+    /// When a signal next ended a node after a time.
+    pub fn next_death_ns(&self, node: u32, t_ns: u64) -> Option<u64> {
+        let next = self.deaths.iter().find(|&&(at_ns, dead, died)| died && dead == node && at_ns >= t_ns);
+        next.map(|&(at_ns, ..)| at_ns)
     }
 
     /// What to count for each fault that was preceded by a look at the end of a log: messages that were acknowledged
