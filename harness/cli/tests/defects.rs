@@ -2,6 +2,8 @@
 //!
 //! One test, so that one cluster runs at a time.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
