@@ -34,6 +34,10 @@ const CLIENTS_LEAD: Duration = Duration::from_millis(400);
 const PRODUCERS_GRACE: Duration = Duration::from_secs(15);
 /// How long producers may take to connect after they should have begun.
 const CONNECT_WITHIN_NS: u64 = 10_000_000_000;
+/// Between two looks at the free space of the run directory.
+const DISK_LOOK_NS: u64 = 200_000_000;
+/// With less than this brokers and recorders cannot go on.
+const DISK_FREE_MIN_BYTES: u64 = 1 << 20;
 /// One turn of the loop.
 const TURN: Duration = Duration::from_millis(4);
 
@@ -109,6 +113,10 @@ pub(super) struct Running<'a> {
     pace: Pace,
     /// Whether it was looked at that the producers began in time.
     producers_noted: bool,
+    /// Whether the file system of the run directory is full, so that brokers and recorders fail through no fault of theirs.
+    disk_full: bool,
+    /// When the free space is looked at again.
+    next_look_ns: u64,
 }
 
 impl<'a> Running<'a> {
@@ -164,6 +172,8 @@ impl<'a> Running<'a> {
             troubles: Vec::new(),
             pace: Pace::default(),
             producers_noted: false,
+            disk_full: false,
+            next_look_ns: 0,
             cluster,
         })
     }
@@ -216,6 +226,9 @@ impl<'a> Running<'a> {
 
     fn load_and_drain(&mut self, observer: &mut dyn Observer) -> Result<(), CellError> {
         self.load(observer)?;
+        if self.disk_full {
+            return Ok(());
+        }
         if self.is_interrupted() {
             self.journal.note(EventKind::Mark, 3, 0, 0, 0, 0);
             return Ok(());
@@ -231,9 +244,10 @@ impl<'a> Running<'a> {
         let mut begun = false;
         let end_ns = self.load_begins_ns + self.order.plan.load_ms * 1_000_000;
         let late_ns = end_ns + PRODUCERS_GRACE.as_nanos() as u64;
-        while !self.is_interrupted() {
+        while !self.is_interrupted() && !self.disk_full {
             self.turn()?;
             let now = now_ns();
+            self.look_at_the_disk(now);
             if !self.producers_noted {
                 self.note_late_producers(now)?;
             }
@@ -280,6 +294,20 @@ impl<'a> Running<'a> {
             )));
         }
         Ok(())
+    }
+
+    /// A full disk ends the load: whatever fails now fails through us.
+    fn look_at_the_disk(&mut self, now: u64) {
+        if now < self.next_look_ns {
+            return;
+        }
+        self.next_look_ns = now + DISK_LOOK_NS;
+        let Ok(stat) = rustix::fs::statvfs(self.order.dir) else { return };
+        if stat.f_bavail * stat.f_frsize < DISK_FREE_MIN_BYTES {
+            self.disk_full = true;
+            self.journal.note(EventKind::Trouble, 0, 0, 0, 0, 0);
+            self.notes.push(format!("the disk that holds `{}` is full", self.order.dir.display()));
+        }
     }
 
     /// Undoes every fault and waits until all nodes answer and every replica is in sync.

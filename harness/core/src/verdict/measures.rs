@@ -78,6 +78,9 @@ pub(super) fn check(
         (VerdictWord::NotClaimed, why.to_owned())
     } else if measured.exercised == 0 || measured.value.is_none() {
         (VerdictWord::NotExercised, measured.why.clone())
+    } else if let Some(trouble) = trouble.filter(|_| checked.conductor.disk_full) {
+        // An outage that our own full disk makes is not the broker's.
+        (VerdictWord::Inconclusive, trouble.to_owned())
     } else if out && !(is_latency && latency_is_unreliable(checked)) {
         (VerdictWord::Violated, measured.why.clone())
     } else if let Some(trouble) = trouble {
