@@ -157,8 +157,6 @@ pub trait Consumer: Send {
     fn rebalances(&self) -> u64;
     /// What is before `next` is settled; the next commit covers it.
     fn settle(&mut self, partition: u16, next: u64);
-    /// Has the library commit what is settled, soon.
-    fn commit(&mut self);
     /// Commits what is settled and waits for the end.
     fn commit_and_wait(&mut self) -> Outcome;
     /// Leaves the group.

@@ -95,8 +95,9 @@ impl<'a> Reader<'a> {
             }
             let now = monotonic_ns();
             if self.plan.settle == Settle::After && now >= commit_at && !self.session.has_recorder_failed() {
-                self.consumer.commit();
-                commit_at = now + COMMIT_EVERY_NS;
+                // One at a time: of two under way, a lost connection may let the older one land last.
+                self.consumer.commit_and_wait();
+                commit_at = monotonic_ns() + COMMIT_EVERY_NS;
             }
             if self.consumer.rebalances() > 0 || now > unassigned_until {
                 ready.take().into_iter().for_each(|ready| ready());

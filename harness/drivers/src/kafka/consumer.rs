@@ -115,22 +115,17 @@ impl Consumer for KafkaConsumer {
         self.client.context().settled().insert(partition, next);
     }
 
-    fn commit(&mut self) {
-        // librdkafka posts the end of a commit that it began by its own timer, but not of an asynchronous one that
-        // was asked for through the event interface. So the timer commits, and is told here how far.
-        let settled = std::mem::take(&mut *self.client.context().settled());
-        if settled.is_empty() {
-            return;
-        }
-        if let Err(why) = self.client.store_offsets(&list(&self.topic, &settled)) {
-            // A partition that was taken away meanwhile: its new owner starts at the last commit.
-            self.client.context().log.line("store offsets", &why.to_string());
-        }
-    }
-
     fn commit_and_wait(&mut self) -> Outcome {
         let settled = std::mem::take(&mut *self.client.context().settled());
-        self.client.context().commit_now(&self.client, &settled)
+        let outcome = self.client.context().commit_now(&self.client, &settled);
+        if outcome != Outcome::Ok {
+            // What is not known to be committed is committed again, unless more was settled meanwhile.
+            let mut open = self.client.context().settled();
+            for (partition, next) in settled {
+                open.entry(partition).or_insert(next);
+            }
+        }
+        outcome
     }
 
     fn close(self: Box<Self>) {

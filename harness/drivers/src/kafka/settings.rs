@@ -74,11 +74,10 @@ impl Connection {
     }
 
     pub(super) fn consumer(&self, plan: &ConsumerPlan) -> ClientConfig {
-        // `auto`: the library commits what it handed out. `after`: it commits, more often, what it was told is done.
-        // `before`: each commit is an explicit call.
+        // `auto`: the library commits what it handed out. `after` and `before`: each commit is an explicit call.
         let (auto_commit, auto_store, interval_ms) = match plan.settle {
             Settle::Before => (false, false, "1000"),
-            Settle::After => (true, false, "100"),
+            Settle::After => (false, false, "1000"),
             Settle::Auto => (true, true, "1000"),
         };
         let start = match plan.start {
