@@ -12,7 +12,7 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::controller::{MetadataImage, PartitionImage, TopicId, TopicImage};
+use crate::controller::{BrokerImage, MetadataImage, PartitionImage, TopicId, TopicImage};
 use crate::ids::{NodeId, PartitionId};
 
 use super::{Broker, OFFSETS_TOPIC, Turn};
@@ -30,8 +30,7 @@ impl Broker {
     ) -> MetadataResponse {
         let mut missing = BTreeSet::new();
         let topics = self.described_topics(request, version, &mut missing);
-        let image = self.channel.image();
-        let brokers = image.serving_brokers().map(|(id, broker)| {
+        let brokers = self.listed_brokers().map(|(id, broker)| {
             MetadataResponseBroker::default()
                 .with_node_id(BrokerId(id.0))
                 .with_host(StrBytes::from_string(broker.client.host.clone()))
@@ -53,6 +52,15 @@ impl Broker {
             }
         }
         response
+    }
+
+    /// The brokers that clients may be sent to, and this one whatever the controller holds of it: it answers, after all.
+    /// When all are fenced for a moment an empty list would leave clients with nobody to ask again, since librdkafka
+    /// forgets the brokers that are not listed.
+    fn listed_brokers(&self) -> impl Iterator<Item = (NodeId, &BrokerImage)> {
+        let (image, me) = (self.channel.image(), self.config.node_id);
+        let own = image.broker(me).map(|broker| (me, broker));
+        image.serving_brokers().filter(move |(id, _)| *id != me).chain(own)
     }
 
     /// Admin requests go to any broker, which forwards them: so every broker says that it is the one (KIP-590).
@@ -110,8 +118,7 @@ impl Broker {
 
     /// Answers from the metadata image.
     pub(super) fn describe_cluster(&self) -> DescribeClusterResponse {
-        let image = self.channel.image();
-        let brokers = image.serving_brokers().map(|(id, broker)| {
+        let brokers = self.listed_brokers().map(|(id, broker)| {
             DescribeClusterBroker::default()
                 .with_broker_id(BrokerId(id.0))
                 .with_host(StrBytes::from_string(broker.client.host.clone()))
