@@ -1,6 +1,7 @@
 //! A loopback address for one cluster, so that a restarted node finds its port free and two runs never meet.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use mqproof_core::ids::NodeId;
 
@@ -19,11 +20,15 @@ const CLIENT_PROXY_BASE: u16 = 9200;
 const PEER_PROXY_BASE: u16 = 10_000;
 /// How many addresses are tried.
 const TRIES: u32 = 64;
+/// Addresses that were tried by this process: the cells of a run share its seed, and the proxies of the last cell may not
+/// have let go of their ports yet.
+static TRIED: AtomicU32 = AtomicU32::new(0);
 
 impl Loopback {
     /// An address in 127.0.0.0/8 on which the first port is free, beginning at one derived from `salt`.
     pub fn choose(salt: u64) -> Option<Self> {
-        (0..TRIES).find_map(|attempt| {
+        (0..TRIES).find_map(|_| {
+            let attempt = TRIED.fetch_add(1, Ordering::Relaxed);
             let hash = (salt ^ u64::from(std::process::id()) << 32)
                 .wrapping_add(u64::from(attempt))
                 .wrapping_mul(0x9E37_79B9_7F4A_7C15);
