@@ -55,7 +55,10 @@ fn the_cores_have_no_runtime_no_sockets_and_no_global_randomness() {
 fn broker_and_client_share_no_codec_and_nothing_depends_on_the_tool() {
     for (package, dependencies) in direct() {
         let is_broker = ["broker-core", "reference-broker", "broker-sim"].contains(&package.as_str());
-        assert!(is_broker || !dependencies.contains("kafka-protocol"), "`{package}` depends on the broker's codec");
+        assert!(
+            is_broker || !dependencies.contains("kafka-protocol"),
+            "`{package}` depends on the broker's codec"
+        );
         assert!(!dependencies.contains("mqproof"), "`{package}` depends on the tool");
         let starts_it = ["mqproof", "broker-sim"].contains(&package.as_str()) || is_broker;
         assert!(starts_it || !dependencies.contains("reference-broker"), "`{package}` depends on the broker");

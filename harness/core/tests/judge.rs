@@ -633,6 +633,22 @@ fn a_fault_without_effect_puts_nothing_to_the_test() {
 }
 
 #[test]
+fn of_a_repeated_fault_one_effect_is_enough() {
+    let repeated = |flags: [&[u8]; 2]| {
+        let mut story = with_a_kill(Story::clean(), false);
+        story.plan.faults.push(story.plan.faults[0].clone());
+        for (index, flags) in (0..).zip(flags) {
+            story.fault(flags);
+            let told = story.conductor.len() - flags.len();
+            story.conductor[told..].iter_mut().for_each(|event| event.b = index);
+        }
+        story.judge().verdict
+    };
+    assert_eq!(repeated([&[0, 1, 2], &[0, 4, 2]]), NotObserved);
+    assert_eq!(repeated([&[0, 4, 2], &[0, 4, 2]]), NotExercised);
+}
+
+#[test]
 fn expectations_decide_what_an_observation_means() {
     let allowed = a_lost_tail(&[]).expecting(Property::AckedLoss, Expectation::Allowed).judge();
     assert_eq!(said(&allowed, Property::AckedLoss), (NotClaimed, 1));

@@ -9,7 +9,7 @@ use super::word::VerdictWord;
 use super::{canary, course, measures};
 use crate::checkers::{Checked, Depth, Finding, Findings, KeyOf, Narrator, Source, check};
 use crate::contract::{Claim, Contract, Envelope};
-use crate::plan::{Durability, Expectation, FaultKind, Plan};
+use crate::plan::{Durability, Expectation, FaultKind, FaultPlan, Plan};
 use crate::property::Property;
 
 /// Witnesses that a check shows at most.
@@ -272,12 +272,16 @@ fn needs_faults(property: Property) -> bool {
     )
 }
 
-/// The first fault that was to be done and showed no effect. An optional one may be skipped.
+/// The first fault that was to be done and showed no effect. An optional one may be skipped, and of one that is repeated
+/// it is enough that one had its effect.
 fn idle_fault(plan: &Plan, checked: &Checked) -> Option<String> {
+    let seen = |index: usize| checked.conductor.faults.get(&index).copied().unwrap_or_default();
     plan.faults.iter().enumerate().find_map(|(index, fault)| {
-        let seen = checked.conductor.faults.get(&index).copied().unwrap_or_default();
-        let excused = fault.optional && (seen.skipped || seen.resolved_ns.is_none());
-        (!seen.is_effective() && !excused).then(|| {
+        let is_skipped = seen(index).skipped || seen(index).resolved_ns.is_none();
+        let is_same = |other: &FaultPlan| other.kind == fault.kind && other.target == fault.target;
+        let mut same = plan.faults.iter().enumerate().filter(|(_, other)| is_same(other));
+        let excused = fault.optional && is_skipped || same.any(|(other, _)| seen(other).is_effective());
+        (!seen(index).is_effective() && !excused).then(|| {
             format!("the fault `{} {}` had no effect that was seen", fault.kind.name(), fault.target)
         })
     })
