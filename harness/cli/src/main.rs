@@ -3,11 +3,13 @@
 //! The data goes down this list: [`commands`] (the command line) → [`run`] (cells and their directory) →
 //! [`conduct`] (one cell) → [`provision`] (its cluster) and [`faults`] (what is done to it) → [`report`] (what people see).
 
+mod bench;
 mod clock;
 mod commands;
 mod conduct;
 mod failure;
 mod faults;
+mod images;
 mod provision;
 mod report;
 mod run;

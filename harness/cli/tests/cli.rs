@@ -32,13 +32,14 @@ fn bad_input_exits_3_and_says_where_and_what_else() {
     let empty = tempfile::tempdir().expect("a directory");
     let empty = empty.path().to_string_lossy().into_owned();
     let smoke = "scenarios/smoke";
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 11] = [
         (&["run", &scenario], &["unknown key `prodcers`", "typo.yaml:4:1", "producers"]),
         (&["run", "no/such/path"], &["no/such/path", "hint:"]),
         (&["run", &empty], &["no scenario in", "hint:"]),
         (&["run", "--no-such-flag"], &["--no-such-flag"]),
         (&["run", smoke, "--on", "kafak=a:1"], &["unknown system `kafak`", "reference"]),
-        (&["run", smoke, "--on", "kafka"], &["HOST:PORT"]),
+        (&["run", smoke, "--on", "kafka=here"], &["`here` is not an address", "HOST:PORT"]),
+        (&["run", smoke, "--on", "rabbitmq@9.9"], &["no profile `9.9`", "`4.0`"]),
         (
             &["run", smoke, "--defect", "no-such-bug"],
             &["unknown defect `no-such-bug`", "ack-before-replicate"],
@@ -81,6 +82,15 @@ fn an_environment_that_refuses_exits_4_and_says_what_to_do() {
     assert_eq!(status, 4, "{stdout}{stderr}");
     assert!(format!("{stdout}{stderr}").contains("cannot be reached"), "{stdout}{stderr}");
     assert!(begun.elapsed() < Duration::from_secs(20), "it does not wait for ever");
+
+    let out = dir.path().join("no-engine");
+    let output = command(&["run", "--on", "kafka", "--out", &out.to_string_lossy()])
+        .env("DOCKER_HOST", "unix:///no/such/socket")
+        .output()
+        .expect("mqproof can be started");
+    let (status, stdout, stderr) = told(&output);
+    assert_eq!(status, 4, "{stdout}{stderr}");
+    assert!(stdout.contains("no container engine answers"), "{stdout}{stderr}");
 }
 
 #[test]
@@ -224,8 +234,10 @@ fn a_killed_harness_takes_everything_with_it_and_leaves_readable_journals() {
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
         all_gone_within_a_second(&brood);
-        let (status, again, stderr) = told(&mqproof(&["check", &out, "--json"]));
+        let (status, again, stderr) = told(&mqproof(&["check", &out, "--json", "--out", &out]));
         assert_eq!(status, 2, "after {for_ms} ms: {stderr}");
+        says_nothing_it_cannot_know(&report(&run));
+        assert!(run.join("report.html").is_file(), "the report that the harness could not write");
         says_nothing_it_cannot_know(&serde_json::from_str(&again).expect("check gives JSON"));
         assert!(cell(&run).join("data").exists(), "nobody could delete it");
         let (status, healed, _) = told(&mqproof(&["heal", &dir.path().to_string_lossy()]));

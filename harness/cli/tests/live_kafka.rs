@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mqproof_drivers::admin::Admin;
+use mqproof_drivers::kafka::{Connection, KafkaAdmin, LibraryLog};
 use support::{mqproof, report, root, told};
 
 /// How long the node may take to open its door, the download of its jars apart.
@@ -131,4 +133,24 @@ fn scenarios_without_hands_are_judged_on_a_live_kafka_node_and_the_rest_is_not_o
     let verdict = report(&refused);
     assert_eq!(verdict["results"][0]["verdict"], "not_offered");
     assert!(verdict["results"][0]["why"].as_str().is_some_and(|why| why.contains("hand on the nodes")));
+
+    // The library refuses an idempotent producer that asks for less; without idempotence the class does.
+    for (name, idempotence, said) in [
+        ("refused-by-library", "true", "`acks` must be set to `all`"),
+        ("refused-by-class", "false", "acks` is `1`"),
+    ] {
+        let out = dir.path().join(name);
+        let (on, out) = (node.on(), out.to_string_lossy());
+        let idempotence = format!("enable.idempotence={idempotence}");
+        let client = ["--client", "acks=1", "--client", &idempotence];
+        let run = ["run", scenarios[0], "--on", &on, "--out", &out];
+        let (status, stdout, _) = told(&mqproof(&[&run[..], &client[..]].concat()));
+        assert_eq!(status, 4, "a client that asks for less than the class needs is not run: {stdout}");
+        assert!(stdout.contains(said), "{stdout}");
+    }
+
+    let connection = Connection { bootstrap: format!("127.0.0.1:{}", node.port), ..Connection::default() };
+    let admin = KafkaAdmin::new(connection, LibraryLog::to_tracing()).expect("an admin");
+    let settings = admin.topic_settings("a-topic-that-no-broker-knows", Duration::from_secs(3));
+    assert!(settings.is_err(), "what a broker does not know is not a topic without settings: {settings:?}");
 }

@@ -9,8 +9,8 @@ use mqproof_core::checkers::{Events, KeyOf, Names, PlanKeys, ShardMeta, ShardRol
 use mqproof_core::history::{Event, EventKind, Level, flags};
 use mqproof_core::ids::{MessageId, SessionId};
 use mqproof_core::plan::{
-    ConsumerPlan, Durability, Expectation, Flush, Keys, Pace, Payload, Plan, ProducerPlan, Settle, Start,
-    TopicPlan, Topology,
+    ConsumerPlan, Durability, Expectation, Flush, Isolation, Keys, Pace, Payload, Plan, ProducerPlan, Settle,
+    Start, TopicPlan, Topology,
 };
 use mqproof_core::property::Property;
 use mqproof_core::verdict::{RunFacts, judge};
@@ -156,6 +156,7 @@ fn plan(messages: u64) -> Plan {
             in_flight: 5,
             idempotence: true,
             retries: 10,
+            transactions: None,
             seed: 1,
         }],
         consumers: vec![ConsumerPlan {
@@ -168,10 +169,12 @@ fn plan(messages: u64) -> Plan {
             processing_ns: 0,
             from_ns: 0,
             crashes: Vec::new(),
+            isolation: Isolation::default(),
         }],
         faults: Vec::new(),
         expect: never.map(|property| (property, Expectation::Never)).collect(),
         load_ms: messages * EVERY_NS / 1_000_000,
+        stretch: 1,
         rto_window_ms: 1000,
         workload_digest: 0,
         messages_expected: Some(messages),

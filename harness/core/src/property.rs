@@ -32,6 +32,14 @@ pub enum Property {
     Divergence,
     /// A record that was once delivered is gone from the log.
     HighWatermarkRollback,
+    /// A reader of committed records was handed one of a transaction that was never to be committed.
+    AbortedRead,
+    /// A reader of committed records was handed one before its producer began to commit the transaction.
+    EarlyRead,
+    /// Of one transaction some records can be read and others cannot, or none of a committed one.
+    TornTransaction,
+    /// A log holds an open transaction beyond the time that transactions are given.
+    HangingTransaction,
     /// How long no operation succeeded after a fault (metric, ms).
     Rto,
     /// How many acknowledged messages were lost (metric, records).
@@ -48,7 +56,7 @@ pub enum Property {
 
 impl Property {
     /// All properties, in the order of reports.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::AckedLoss,
         Self::DuplicateAppend,
         Self::DuplicateDelivery,
@@ -60,6 +68,10 @@ impl Property {
         Self::OrderPerKey,
         Self::Divergence,
         Self::HighWatermarkRollback,
+        Self::AbortedRead,
+        Self::EarlyRead,
+        Self::TornTransaction,
+        Self::HangingTransaction,
         Self::Rto,
         Self::Rpo,
         Self::AckLatency,
@@ -82,6 +94,10 @@ impl Property {
             Self::OrderPerKey => "order_per_key",
             Self::Divergence => "divergence",
             Self::HighWatermarkRollback => "high_watermark_rollback",
+            Self::AbortedRead => "aborted_read",
+            Self::EarlyRead => "early_read",
+            Self::TornTransaction => "torn_transaction",
+            Self::HangingTransaction => "hanging_transaction",
             Self::Rto => "rto",
             Self::Rpo => "rpo",
             Self::AckLatency => "ack_latency",
@@ -105,6 +121,10 @@ impl Property {
             Self::OrderPerKey => "keys out of order, end to end",
             Self::Divergence => "two messages at one offset",
             Self::HighWatermarkRollback => "delivered, then gone from the log",
+            Self::AbortedRead => "records of aborted transactions delivered",
+            Self::EarlyRead => "records delivered before their commit",
+            Self::TornTransaction => "transactions neither whole nor absent",
+            Self::HangingTransaction => "transactions that never end",
             Self::Rto => "recovery time",
             Self::Rpo => "records lost",
             Self::AckLatency => "ack latency p99",
@@ -117,6 +137,11 @@ impl Property {
     /// Whether it is a number with bounds rather than something that must never be seen.
     pub fn is_metric(self) -> bool {
         self >= Self::Rto
+    }
+
+    /// Whether it is about transactions.
+    pub fn is_transactional(self) -> bool {
+        matches!(self, Self::AbortedRead | Self::EarlyRead | Self::TornTransaction | Self::HangingTransaction)
     }
 
     /// Whether it is checked in every run, can be violated, and never makes a run inconclusive.

@@ -22,6 +22,8 @@ pub struct NewTopic {
     pub partitions: u32,
     /// Copies of each.
     pub replicas: u32,
+    /// Groups that will read it. A product whose queues are read destructively makes a copy for each.
+    pub groups: Vec<String>,
     /// Settings, in the product's own names.
     pub settings: BTreeMap<String, String>,
 }
@@ -61,6 +63,15 @@ pub struct ClusterInfo {
     pub controller: Option<i32>,
 }
 
+/// Why a connection does not come about, in the client library's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// Whether somebody is there and refuses: wrong credentials, an unknown authority, a handshake that failed.
+    pub is_refusal: bool,
+    /// What the library said.
+    pub text: String,
+}
+
 /// Questions and orders of the conductor. Every call returns within its time-out.
 pub trait Admin: Send {
     /// Live brokers, and the partitions of these topics.
@@ -71,6 +82,25 @@ pub trait Admin: Send {
     fn delete_topics(&self, topics: &[String], timeout: Duration) -> Result<(), AdminError>;
     /// Log start and end (exclusive) of a partition. The end is the high watermark: what a consumer can read up to.
     fn log_bounds(&self, topic: &str, partition: u32, timeout: Duration) -> Result<(u64, u64), AdminError>;
+    /// The same, but the end is that of what more than one copy surely has, where that is not what a consumer can read.
+    fn replicated_bounds(
+        &self,
+        topic: &str,
+        partition: u32,
+        timeout: Duration,
+    ) -> Result<(u64, u64), AdminError> {
+        self.log_bounds(topic, partition, timeout)
+    }
+    /// Below it no transaction is undecided; None where the product has no transactions of several messages.
+    fn last_stable_offset(
+        &self,
+        topic: &str,
+        partition: u32,
+        timeout: Duration,
+    ) -> Result<Option<u64>, AdminError> {
+        let _ = (topic, partition, timeout);
+        Ok(None)
+    }
     /// The offsets a group has committed, by partition number; None where it has not.
     fn committed(
         &self,
@@ -79,11 +109,29 @@ pub trait Admin: Send {
         partitions: u32,
         timeout: Duration,
     ) -> Result<Vec<Option<u64>>, AdminError>;
+    /// Messages that wait for a group or are out to it unsettled, by partition, as every node that answers sees it (the
+    /// highest number counts). Only where messages leave the broker when they are settled.
+    fn backlog(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: u32,
+        timeout: Duration,
+    ) -> Result<Vec<u64>, AdminError> {
+        let _ = (topic, partitions, timeout);
+        let why = "this product's groups have offsets, not queues".to_owned();
+        Err(AdminError { what: format!("backlog of group {group}"), why })
+    }
     /// Settings of a topic that are in force.
     fn topic_settings(&self, topic: &str, timeout: Duration) -> Result<BTreeMap<String, String>, AdminError>;
     /// Settings of a broker that are in force.
     fn broker_settings(&self, broker: i32, timeout: Duration)
     -> Result<BTreeMap<String, String>, AdminError>;
+    /// Connects once more, to learn what the client library has to say about it. For a cluster that did not answer.
+    fn complaint(&self, timeout: Duration) -> Option<Complaint> {
+        let _ = timeout;
+        None
+    }
     /// The product's version, as far as the protocol tells.
     fn version(&self, timeout: Duration) -> Option<String>;
     /// The client library and its version.

@@ -8,11 +8,17 @@
 pub mod admin;
 pub mod client;
 pub mod clock;
+mod connection;
 pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod library_log;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 mod registry;
+#[cfg(feature = "rocketmq")]
+pub mod rocketmq;
 pub mod role;
 
-pub use registry::driver;
+pub use connection::Connection;
+pub use registry::{admin, driver};

@@ -76,6 +76,47 @@ pub struct Completion {
 pub trait SendObserver: Send + Sync {
     /// Called on the thread that polls.
     fn completed(&self, completion: &Completion);
+    /// The broker takes no more messages for want of memory or disk of its own (true), or takes them again. Of products
+    /// that do not tell it is never called.
+    fn limited(&self, _no_more: bool) {}
+    /// The client goes on behind messages that it has given up and that may still come to be served: over another connection,
+    /// where order is kept within one only, or after a time-out. `first` is the first message that it sends then.
+    fn went_on(&self, _first: MessageId) {}
+}
+
+/// What a producer can do after the end of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GoesOn {
+    /// The next transaction may begin.
+    Begins,
+    /// The transaction has to be aborted first.
+    Aborts,
+    /// It has to be [renewed](Transactional::renew) first.
+    Renews,
+}
+
+/// How the end of a transaction ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransactionEnd {
+    /// How.
+    pub outcome: Outcome,
+    /// The library's error class, 0 without an error.
+    pub class: u16,
+    /// What comes next.
+    pub goes_on: GoesOn,
+}
+
+/// Transactions of a producer, one after the other. Every call waits for its answer, and is not called while another runs.
+pub trait Transactional: Send + Sync {
+    /// Begins a transaction: what is sent from now on belongs to it.
+    fn begin(&self) -> Result<(), DriverError>;
+    /// Asks for the commit until it is answered, for as long as this and while `go_on` says so.
+    fn commit(&self, within: Duration, go_on: &dyn Fn() -> bool) -> TransactionEnd;
+    /// Asks for the abort in the same way.
+    fn abort(&self, within: Duration, go_on: &dyn Fn() -> bool) -> TransactionEnd;
+    /// Starts as a new instance of the same transactional id, which ends whatever the one before left open. Sends of that
+    /// one that have not ended do so.
+    fn renew(&self, within: Duration) -> Result<(), DriverError>;
 }
 
 /// Sends to one topic.
@@ -92,6 +133,10 @@ pub trait Producer: Send + Sync {
     fn give_up_after(&self) -> Duration;
     /// The settings in force that matter for a verdict.
     fn settings(&self) -> BTreeMap<String, String>;
+    /// Its transactions, where its plan asks for them.
+    fn transactions(&self) -> Option<&dyn Transactional> {
+        None
+    }
 }
 
 /// A message on its way in.
@@ -99,8 +144,12 @@ pub trait Producer: Send + Sync {
 pub struct Received<'a> {
     /// From where.
     pub partition: u16,
-    /// At which offset.
+    /// At which offset, or [`NO_OFFSET`](mqproof_core::history::Event::NO_OFFSET) where messages have none.
     pub offset: u64,
+    /// Whether the broker says that it may have handed it over before.
+    pub redelivered: bool,
+    /// What [`Consumer::settle`] takes for this message and those before it: the next offset, a delivery tag.
+    pub settlement: u64,
     /// The broker's key.
     pub key: Option<&'a [u8]>,
     /// The payload.
@@ -155,8 +204,9 @@ pub trait Consumer: Send {
     ) -> usize;
     /// How often partitions were assigned or taken away.
     fn rebalances(&self) -> u64;
-    /// What is before `next` is settled; the next commit covers it.
-    fn settle(&mut self, partition: u16, next: u64);
+    /// A message, told by its [`settlement`](Received::settlement), and those before it are settled; the next commit
+    /// covers them.
+    fn settle(&mut self, partition: u16, settlement: u64);
     /// Commits what is settled and waits for the end.
     fn commit_and_wait(&mut self) -> Outcome;
     /// Leaves the group.
@@ -200,6 +250,13 @@ pub trait Driver {
     ) -> Result<Box<dyn Consumer>, DriverError>;
     /// A reader of whole logs; `number` tells readers apart in the cluster's own logs.
     fn log_reader(&self, topic: &str, number: u16) -> Result<Box<dyn LogReader>, DriverError>;
+    /// A reader of whole logs that is handed what is committed only; its [bounds](LogReader::bounds) end where something
+    /// is undecided.
+    fn committed_reader(&self, topic: &str, number: u16) -> Result<Box<dyn LogReader>, DriverError> {
+        let _ = number;
+        let why = "this product has no transactions of several messages".to_owned();
+        Err(DriverError { what: format!("reader of committed records of `{topic}`"), why })
+    }
     /// The client library and its version.
     fn library(&self) -> String;
 }

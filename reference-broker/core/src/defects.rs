@@ -27,11 +27,45 @@ pub enum Defect {
     SkipSequenceCheck,
     /// A committed offset is stored as the high watermark, whatever the consumer said.
     CommitHighWatermark,
+    /// A controller does not note down whom it has voted for.
+    ForgetVote,
+    /// A controller votes for a candidate whose log is older than its own.
+    VoteForOlderLog,
+    /// Readers of committed records are shown all below the high watermark, also what is undecided.
+    LsoIgnored,
+    /// A batch may begin a transaction without the coordinator being asked, also after its end (KAFKA-14402).
+    UnverifiedTransactions,
+    /// The marker of an aborted transaction is not written to its last partition.
+    AbortPartly,
+    /// Offsets that were committed in a transaction count although it was aborted.
+    CommitOffsetsOnAbort,
+    /// A new instance of a transactional producer gets the epoch of the one before, which is so not fenced.
+    ReuseProducerEpoch,
+    /// A transaction that is aborted because of its age leaves its producer the epoch (KAFKA-6119).
+    TimeoutKeepsEpoch,
+    /// A partition is given to its new owner before the old one has let go of it.
+    AssignBeforeRevoke,
+    /// A member that is behind commits, and offsets go back.
+    StaleMemberCommits,
+    /// That a member has gone is not stored, so that it is back after the coordinator has moved.
+    UnstoredLeave,
+    /// Offsets of a group that rebalances count as those of a group without members (KAFKA-13636).
+    ExpireWhileRebalancing,
+    /// A fenced broker may join an in-sync set (KAFKA-13916).
+    FencedJoinsIsr,
+    /// A partition has moved as soon as one replica of its target is in sync.
+    ReassignEarly,
+    /// A snapshot of the metadata holds what is not committed.
+    SnapshotUndecided,
+    /// Retention deletes what is not committed yet (KAFKA-5634).
+    RetainPastHighWatermark,
+    /// Compaction goes by records that are not committed yet (KAFKA-13194).
+    CleanPastHighWatermark,
 }
 
 impl Defect {
-    /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 10] = [
+    /// Those that show in what a live cluster does to its clients, in the order in which they are listed.
+    pub const ALL: [Self; 13] = [
         Self::AckBeforeReplicate,
         Self::HwAheadOfIsr,
         Self::SkipTruncation,
@@ -42,7 +76,45 @@ impl Defect {
         Self::AppendRejected,
         Self::SkipSequenceCheck,
         Self::CommitHighWatermark,
+        Self::LsoIgnored,
+        Self::AbortPartly,
+        Self::TimeoutKeepsEpoch,
     ];
+
+    /// Those that take more deaths at the right moment than a live cluster has time for: they are for the simulator.
+    pub const SIMULATED: [Self; 5] = [
+        Self::ForgetVote,
+        Self::VoteForOlderLog,
+        Self::FencedJoinsIsr,
+        Self::ReassignEarly,
+        Self::SnapshotUndecided,
+    ];
+
+    /// Those of transactions that take a second instance, offsets in transactions, or a batch that comes too late: the
+    /// broker's own tests show them.
+    pub const TRANSACTIONAL: [Self; 3] =
+        [Self::UnverifiedTransactions, Self::CommitOffsetsOnAbort, Self::ReuseProducerEpoch];
+
+    /// Those of groups, which the coordinator's own tests and the simulator show.
+    pub const GROUPS: [Self; 4] = [
+        Self::AssignBeforeRevoke,
+        Self::StaleMemberCommits,
+        Self::UnstoredLeave,
+        Self::ExpireWhileRebalancing,
+    ];
+
+    /// Those of what is deleted from logs: they are for the simulator.
+    pub const CLEANING: [Self; 2] = [Self::RetainPastHighWatermark, Self::CleanPastHighWatermark];
+
+    /// All there are.
+    fn every() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .chain(Self::SIMULATED)
+            .chain(Self::TRANSACTIONAL)
+            .chain(Self::GROUPS)
+            .chain(Self::CLEANING)
+    }
 
     /// The name used on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -57,6 +129,23 @@ impl Defect {
             Self::AppendRejected => "append-rejected",
             Self::SkipSequenceCheck => "skip-sequence-check",
             Self::CommitHighWatermark => "commit-high-watermark",
+            Self::ForgetVote => "forget-vote",
+            Self::VoteForOlderLog => "vote-for-older-log",
+            Self::LsoIgnored => "lso-ignored",
+            Self::UnverifiedTransactions => "unverified-transactions",
+            Self::AbortPartly => "abort-partly",
+            Self::CommitOffsetsOnAbort => "commit-offsets-on-abort",
+            Self::ReuseProducerEpoch => "reuse-producer-epoch",
+            Self::TimeoutKeepsEpoch => "timeout-keeps-epoch",
+            Self::AssignBeforeRevoke => "assign-before-revoke",
+            Self::StaleMemberCommits => "stale-member-commits",
+            Self::UnstoredLeave => "unstored-leave",
+            Self::ExpireWhileRebalancing => "expire-while-rebalancing",
+            Self::FencedJoinsIsr => "fenced-joins-isr",
+            Self::ReassignEarly => "reassign-early",
+            Self::SnapshotUndecided => "snapshot-undecided",
+            Self::RetainPastHighWatermark => "retain-past-high-watermark",
+            Self::CleanPastHighWatermark => "clean-past-high-watermark",
         }
     }
 }
@@ -75,6 +164,27 @@ impl Defect {
             Self::AppendRejected => "a batch is stored although its producer was told that it was rejected",
             Self::SkipSequenceCheck => "batches are accepted in any order of their sequence numbers",
             Self::CommitHighWatermark => "a committed offset is stored as the high watermark",
+            Self::ForgetVote => "a controller does not note down whom it has voted for",
+            Self::VoteForOlderLog => "a controller votes for a candidate whose log is older than its own",
+            Self::LsoIgnored => "readers of committed records are shown what is undecided",
+            Self::UnverifiedTransactions => "a batch may begin a transaction after its end",
+            Self::AbortPartly => "the marker of an aborted transaction is not written to its last partition",
+            Self::CommitOffsetsOnAbort => "offsets committed in an aborted transaction count",
+            Self::ReuseProducerEpoch => {
+                "a new instance of a transactional producer does not fence the old one"
+            }
+            Self::AssignBeforeRevoke => {
+                "a partition is given to its new owner before the old one let go of it"
+            }
+            Self::StaleMemberCommits => "a member that is behind commits, and offsets go back",
+            Self::UnstoredLeave => "a member that has gone is back after the coordinator has moved",
+            Self::ExpireWhileRebalancing => "offsets of a group that rebalances expire",
+            Self::TimeoutKeepsEpoch => "a producer whose transaction took too long is not fenced",
+            Self::FencedJoinsIsr => "a fenced broker may join an in-sync set",
+            Self::ReassignEarly => "a partition has moved as soon as one replica of its target is in sync",
+            Self::SnapshotUndecided => "a snapshot of the metadata holds what is not committed",
+            Self::RetainPastHighWatermark => "retention deletes what is not committed yet",
+            Self::CleanPastHighWatermark => "compaction goes by records that are not committed yet",
         }
     }
 }
@@ -89,10 +199,7 @@ impl FromStr for Defect {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|defect| defect.name() == name)
-            .ok_or_else(|| format!("unknown defect `{name}`"))
+        Self::every().find(|defect| defect.name() == name).ok_or_else(|| format!("unknown defect `{name}`"))
     }
 }
 
@@ -111,7 +218,7 @@ impl Defects {
 
     /// The planted bugs.
     pub fn iter(self) -> impl Iterator<Item = Defect> {
-        Defect::ALL.into_iter().filter(move |defect| self.has(*defect))
+        Defect::every().filter(move |defect| self.has(*defect))
     }
 }
 

@@ -7,16 +7,20 @@
 //!
 //! Two shells drive it: the tokio server in `reference-broker` and the simulator in `broker-sim`.
 
+pub mod auth;
 pub mod controller;
 pub mod coordinator;
 pub mod defects;
 pub mod disk;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod ids;
 pub mod log;
 pub mod node;
 pub mod quorum;
 pub mod record;
 pub mod replication;
+pub mod transaction;
 pub mod wire;
 
 pub use defects::{Defect, Defects};
@@ -25,6 +29,6 @@ pub use ids::{
     BrokerEpoch, ConnId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence,
 };
 pub use node::{
-    BootError, Effect, Endpoint, Event, FlushPolicy, ListenerKind, Node, NodeConfig, Now, Peer, Role,
-    SyncToken,
+    BootError, Effect, Endpoint, Event, FlushPolicy, ListenerKind, Node, NodeConfig, Now, Peer,
+    ReplicaSelector, Role, SyncToken,
 };

@@ -228,6 +228,11 @@ impl CoreLoop {
                 self.outboxes.insert(conn, dial(&self.connector, conn, endpoint));
             }
             Effect::Send { conn, parts } => self.send(conn, parts),
+            Effect::Admitted { conn } => {
+                if let Some(outbox) = self.outboxes.get(&conn) {
+                    outbox.admit();
+                }
+            }
             Effect::Close { conn } => {
                 self.outboxes.remove(&conn);
             }

@@ -5,9 +5,14 @@ use std::path::PathBuf;
 
 use broker_core::BootError;
 
+use crate::security::SecurityError;
+
 /// Why a node could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// The settings would not protect, or name files that cannot be used.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// An address cannot be listened on.
     #[error(
         "cannot listen on `{address}`: {source}\nhint: is another broker running there? choose another port with `--listen`"
@@ -51,9 +56,10 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// The exit status of a process that ends for this reason: 4 is the environment, 5 is us.
+    /// The exit status of a process that ends for this reason: 3 is the settings, 4 the environment, 5 us.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Self::Security(_) => 3,
             Self::Bind { .. } | Self::DataDir { .. } | Self::Locked { .. } | Self::Boot { .. } => 4,
             Self::Thread(_) | Self::Panicked(_) => 5,
         }

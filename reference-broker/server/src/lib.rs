@@ -2,7 +2,7 @@
 //!
 //! In:  a [`NodeOptions`]: the settings of one node, its data directory and the addresses it listens on.
 //! Out: one node that any Kafka client can talk to, until it is told to stop; the reason why it ended.
-//! Owns: sockets, files, the clock, signals and logs of that node.
+//! Owns: sockets and their encryption, files, the clock, signals and logs of that node.
 //! Never: decides anything about records, replicas or groups; that is `broker-core`, which one thread drives.
 
 mod clock;
@@ -14,6 +14,7 @@ mod logging;
 mod net;
 mod options;
 mod pair;
+mod security;
 mod server;
 pub mod settings;
 
@@ -21,6 +22,8 @@ pub mod settings;
 pub use broker_core;
 pub use error::{ExitReason, ServerError};
 pub use logging::init_logging;
+pub use net::raise_file_limit;
 pub use options::NodeOptions;
 pub use pair::run_pair;
+pub use security::{SecurityError, SecurityOptions, SecurityProtocol};
 pub use server::{Server, StopHandle, run};

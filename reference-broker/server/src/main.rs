@@ -7,7 +7,7 @@ use anyhow::Context;
 use broker_core::Defect;
 use clap::Parser;
 use reference_broker::settings::{KEYS, Launch, Settings, Value};
-use reference_broker::{ExitReason, ServerError, init_logging, run, run_pair};
+use reference_broker::{ExitReason, ServerError, init_logging, raise_file_limit, run, run_pair};
 
 const BAD_SETTINGS: u8 = 3;
 
@@ -79,6 +79,7 @@ fn main() -> ExitCode {
         }
     };
     init_logging();
+    raise_file_limit();
     ExitCode::from(status(match launch {
         Launch::One(options) => run(*options),
         Launch::Pair { controller, broker } => run_pair(*controller, *broker),

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use broker_core::auth::Mechanism;
 use broker_core::{Endpoint, ListenerKind, Node, Role};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,11 +18,14 @@ use crate::core_loop::{CoreLoop, Mailbox, Message};
 use crate::disk::FileDisk;
 use crate::error::{ExitReason, ServerError};
 use crate::flush::Flushers;
-use crate::net::{Connector, accept_forever};
+use crate::net::{Connector, Door, Places};
 use crate::options::NodeOptions;
+use crate::security::{Security, SecurityProtocol};
 
 /// Threads for the sockets of one node.
 const SOCKET_THREADS: usize = 2;
+/// How many connections may wait to be accepted: all clients come back at once when a node has been away.
+const BACKLOG: i32 = 1024;
 /// How long the last frames may take to leave.
 const DRAIN: Duration = Duration::from_millis(200);
 /// The exit status after a second signal, as a shell would report an interrupt.
@@ -30,6 +34,7 @@ const INTERRUPTED: i32 = 130;
 /// A node whose directory is locked and whose addresses are bound, but which has not started.
 pub struct Server {
     options: NodeOptions,
+    security: Security,
     disk: FileDisk,
     client: Option<TcpListener>,
     internal: TcpListener,
@@ -54,8 +59,10 @@ pub fn run(options: NodeOptions) -> Result<ExitReason, ServerError> {
 }
 
 impl Server {
-    /// Locks the data directory and binds the addresses.
+    /// Reads the files of security, locks the data directory and binds the addresses.
     pub fn bind(mut options: NodeOptions) -> Result<Self, ServerError> {
+        let security = options.security.load()?;
+        options.config.auth = security.auth.clone();
         let disk = FileDisk::open(&options.data_dir)?;
         let client = options.client_listen.as_ref().map(listen).transpose()?;
         let internal = listen(&options.internal_listen)?;
@@ -68,7 +75,7 @@ impl Server {
             fill_port(&mut voter.endpoint, &internal)?;
         }
         let (sender, inbox) = mpsc::channel();
-        Ok(Self { options, disk, client, internal, mailbox: Mailbox::new(sender), inbox })
+        Ok(Self { options, security, disk, client, internal, mailbox: Mailbox::new(sender), inbox })
     }
 
     /// Where clients connect, if they can.
@@ -106,7 +113,7 @@ impl Server {
     fn run_here(self) -> Result<ExitReason, ServerError> {
         announce(&self);
         let name = self.name();
-        let Self { options, mut disk, client, internal, mailbox, inbox } = self;
+        let Self { options, security, mut disk, client, internal, mailbox, inbox } = self;
         let clock = Clock::start();
         let mut effects = Vec::new();
         let frame_max = options.config.request_max_bytes;
@@ -114,16 +121,21 @@ impl Server {
             .map_err(|source| ServerError::Boot { path: options.data_dir, source })?;
         let flushers = Flushers::start(&name, &mailbox).map_err(ServerError::Thread)?;
         let (alive, connections) = async_mpsc::channel(1);
-        let connector = Connector { mailbox, frame_max, _alive: alive };
+        let connector = Connector { mailbox, frame_max, tls: security.dial, _alive: alive };
 
         let runtime = sockets_runtime(&name).map_err(ServerError::Thread)?;
         let reason = {
             let _entered = runtime.enter();
             let mut listeners = JoinSet::new();
-            let doors = client.map(|client| (client, ListenerKind::Client));
-            for (listener, kind) in doors.into_iter().chain([(internal, ListenerKind::Internal)]) {
+            let (of_clients, of_nodes) = (options.security.clients, options.security.nodes());
+            let clients = client.map(|client| (client, ListenerKind::Client, of_clients, security.clients));
+            let nodes = (internal, ListenerKind::Internal, of_nodes, security.nodes);
+            for (listener, kind, protocol, tls) in clients.into_iter().chain([nodes]) {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(ServerError::Thread)?;
-                listeners.spawn(accept_forever(listener, kind, connector.clone()));
+                let asks_for_login = protocol.asks_for_login();
+                let places = Places::new(kind, options.max_connections);
+                let door = Door { kind, tls, asks_for_login, places, connector: connector.clone() };
+                listeners.spawn(door.accept_forever(listener));
             }
             if options.handle_signals {
                 tokio::spawn(stop_on_signals(connector.mailbox.clone()));
@@ -147,6 +159,11 @@ fn announce(server: &Server) {
         internal = format!("{}:{}", config.advertised_internal.host, config.advertised_internal.port),
         "starting"
     );
+    let security = &server.options.security;
+    let in_clear_text = security.clients == SecurityProtocol::SaslPlaintext;
+    if server.client.is_some() && in_clear_text && security.mechanisms.contains(&Mechanism::Plain) {
+        tracing::warn!("clients that log in with PLAIN send their passwords in clear text");
+    }
     for defect in config.defects.iter() {
         tracing::warn!("PLANTED DEFECT `{defect}`: this node breaks its promises on purpose");
     }
@@ -156,6 +173,7 @@ fn listen(endpoint: &Endpoint) -> Result<TcpListener, ServerError> {
     let bind = |source| ServerError::Bind { address: format!("{}:{}", endpoint.host, endpoint.port), source };
     let listener = TcpListener::bind((endpoint.host.as_str(), endpoint.port)).map_err(bind)?;
     listener.set_nonblocking(true).map_err(bind)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|errno| bind(errno.into()))?;
     Ok(listener)
 }
 

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use broker_core::{Defect, Endpoint, FlushPolicy, NodeConfig, NodeId, Peer, Role};
 
 use crate::options::NodeOptions;
+use crate::security::{SecurityError, SecurityOptions};
 
 pub use keys::{KEYS, Key};
 pub use value::{BadValue, Value};
@@ -45,6 +46,9 @@ pub enum SettingsError {
     /// The settings contradict each other.
     #[error("{0}")]
     Conflict(String),
+    /// They do not protect what they seem to.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
 }
 
 /// What processes of this kind do.
@@ -77,6 +81,10 @@ pub struct Settings {
     pub replication_factor: Option<i16>,
     /// `log.flush.interval.ms`.
     pub flush_interval_ms: u64,
+    /// `max.connections`.
+    pub max_connections: usize,
+    /// Who may connect, and how.
+    pub security: SecurityOptions,
     /// Everything that the core knows; endpoints and replication factor are filled in later.
     pub config: NodeConfig,
 }
@@ -95,6 +103,8 @@ impl Default for Settings {
             advertised_internal: None,
             replication_factor: None,
             flush_interval_ms: 1000,
+            max_connections: i32::MAX as usize,
+            security: SecurityOptions::default(),
             config,
         }
     }
@@ -131,9 +141,14 @@ impl Settings {
         if let FlushPolicy::IntervalMs(_) = self.config.flush {
             self.config.flush = FlushPolicy::IntervalMs(self.flush_interval_ms);
         }
+        self.security.check()?;
         self.config.seed = self.config.node_id.0 as u64;
         self.config.default_replication_factor =
             self.replication_factor.unwrap_or(if roles == Roles::Both { 1 } else { 3 });
+        if roles == Roles::Both {
+            self.config.offsets_topic_replication_factor = 1;
+            self.config.transaction_topic_replication_factor = 1;
+        }
         self.config.advertised_client =
             advertised(self.advertised_client.take(), &self.client_listen, "client")?;
         self.config.advertised_internal =
@@ -162,6 +177,8 @@ impl Settings {
             data_dir: self.data.clone(),
             client_listen: Some(self.client_listen.clone()),
             internal_listen: self.internal_listen.clone(),
+            max_connections: self.max_connections,
+            security: self.security.clone(),
             handle_signals: true,
         }
     }
@@ -177,6 +194,8 @@ impl Settings {
             data_dir,
             client_listen: None,
             internal_listen: self.internal_listen.clone(),
+            max_connections: self.max_connections,
+            security: self.security.clone(),
             handle_signals: true,
         }
     }
@@ -265,6 +284,7 @@ mod tests {
         assert_eq!(core(&named), core(&defaults));
         assert_eq!((named.client_listen, named.data), (defaults.client_listen, defaults.data));
         assert_eq!(named.flush_interval_ms, defaults.flush_interval_ms);
+        assert_eq!(named.max_connections, defaults.max_connections);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic where it stands")]
 
+mod common;
+mod settings;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -9,41 +12,24 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use broker_core::record::{BatchBuilder, batches};
-use broker_core::{Endpoint, NodeConfig, NodeId, Peer, Role};
-use bytes::{Bytes, BytesMut};
+use broker_core::{Endpoint, NodeId, Peer, Role};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, BrokerId, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse,
-    ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TopicName,
+    ProduceRequest, ProduceResponse, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
-use reference_broker::{ExitReason, NodeOptions, Server, ServerError, StopHandle};
+use kafka_protocol::protocol::StrBytes;
+use reference_broker::{ExitReason, Server, ServerError, StopHandle};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+use common::{PATIENCE, call, connect};
+use settings::options;
 
 /// A controller and a broker, each on its own threads.
 struct Cluster {
     client: SocketAddr,
     nodes: Vec<(StopHandle, JoinHandle<Result<ExitReason, ServerError>>)>,
-}
-
-fn options(dir: &Path, node: i32, role: Role, controllers: Vec<Peer>) -> NodeOptions {
-    let any = Endpoint { host: "127.0.0.1".into(), port: 0 };
-    let config = NodeConfig {
-        controllers,
-        default_replication_factor: 1,
-        ..NodeConfig::new(NodeId(node), role, any.clone(), any.clone())
-    };
-    let client_listen = (role == Role::Broker).then(|| any.clone());
-    NodeOptions {
-        config,
-        data_dir: dir.join(node.to_string()),
-        client_listen,
-        internal_listen: any,
-        handle_signals: false,
-    }
 }
 
 fn voter(endpoint: Endpoint) -> Vec<Peer> {
@@ -68,33 +54,6 @@ impl Cluster {
             assert_eq!(node.join().unwrap().unwrap(), ExitReason::Clean);
         }
     }
-}
-
-fn call<Q: Encodable, A: Decodable>(socket: &mut TcpStream, api: ApiKey, version: i16, request: &Q) -> A {
-    let mut frame = BytesMut::new();
-    let header = RequestHeader::default()
-        .with_request_api_key(api as i16)
-        .with_request_api_version(version)
-        .with_correlation_id(77)
-        .with_client_id(Some(StrBytes::from_static_str("test")));
-    header.encode(&mut frame, api.request_header_version(version)).unwrap();
-    request.encode(&mut frame, version).unwrap();
-    socket.write_all(&(frame.len() as u32).to_be_bytes()).unwrap();
-    socket.write_all(&frame).unwrap();
-    let mut length = [0; 4];
-    socket.read_exact(&mut length).unwrap();
-    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-    socket.read_exact(&mut answer).unwrap();
-    let mut answer = Bytes::from(answer);
-    let header = ResponseHeader::decode(&mut answer, api.response_header_version(version)).unwrap();
-    assert_eq!(header.correlation_id, 77);
-    A::decode(&mut answer, version).unwrap()
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
 }
 
 fn topic() -> TopicName {

@@ -11,12 +11,13 @@ use broker_core::{ConnId, ListenerKind};
 use bytes::Bytes;
 
 use crate::dice::{Concern, Dice};
-use crate::plan::Weather;
+use crate::links::{LinkId, LinkMode, LinkStats, Links};
+use crate::plan::Climate;
 
 /// Who is at the end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Host {
-    /// The controller is 0, brokers follow.
+    /// By its id: the first controller is 0, brokers follow, then other controllers.
     Server(usize),
     Client(usize),
 }
@@ -30,6 +31,15 @@ pub(crate) struct WireId(pub(crate) u64);
 pub(crate) enum Side {
     Dialer,
     Acceptor,
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Open | Self::Closed => 0,
+        }
+    }
 }
 
 impl Side {
@@ -67,13 +77,23 @@ struct End {
     /// Under way to this end, in order.
     incoming: VecDeque<Item>,
     last_arrival_ns: u64,
+    /// When a slow link has passed on all that is under way to this end.
+    free_ns: u64,
     /// Arrivals that came due while the link was cut.
     overdue: usize,
 }
 
 impl End {
     fn new(host: Host, conn: Option<ConnId>) -> Self {
-        Self { host, conn, alive: true, incoming: VecDeque::new(), last_arrival_ns: 0, overdue: 0 }
+        Self {
+            host,
+            conn,
+            alive: true,
+            incoming: VecDeque::new(),
+            last_arrival_ns: 0,
+            free_ns: 0,
+            overdue: 0,
+        }
     }
 }
 
@@ -93,6 +113,30 @@ impl Wire {
 
     fn hosts(&self) -> [Host; 2] {
         [self.dialer.host, self.acceptor.host]
+    }
+
+    fn link(&self) -> LinkId {
+        LinkId::of(self.dialer.host, self.acceptor.host)
+    }
+
+    /// What waited sets out anew. What a dead end had sent is lost, as its host cannot send it again, but for the news
+    /// of its death.
+    fn release(
+        &mut self,
+        id: WireId,
+        to: Side,
+        after: &mut impl FnMut() -> u64,
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        let sender_lives = self.end(to.other()).alive;
+        let end = self.end(to);
+        let overdue = std::mem::take(&mut end.overdue);
+        if overdue > 0 && !sender_lives {
+            end.incoming.retain(|item| matches!(item, Item::Closed));
+        }
+        for _ in 0..overdue {
+            arrivals.push(Arrival { at_ns: after(), wire: id, to });
+        }
     }
 }
 
@@ -115,17 +159,22 @@ pub(crate) struct Network {
     dice: Dice,
     delay: u64,
     jitter: u64,
+    links: Links,
+    /// Hosts that nothing leaves and nothing reaches.
+    silent: BTreeSet<Host>,
 }
 
 impl Network {
-    pub(crate) fn new(seed: u64, weather: &Weather) -> Self {
+    pub(crate) fn new(seed: u64, climate: Climate) -> Self {
         Self {
             wires: BTreeMap::new(),
             next_wire: 0,
             cut: BTreeSet::new(),
             dice: Dice::new(seed, Concern::Network),
-            delay: weather.net_delay,
-            jitter: weather.net_jitter,
+            delay: climate.net_delay,
+            jitter: climate.net_jitter,
+            links: Links::default(),
+            silent: BTreeSet::new(),
         }
     }
 
@@ -140,9 +189,13 @@ impl Network {
     ) -> WireId {
         self.next_wire += 1;
         let id = WireId(self.next_wire);
-        let wire = Wire { dialer: End::new(from.0, Some(from.1)), acceptor: End::new(to, None), listener };
+        let mut wire =
+            Wire { dialer: End::new(from.0, Some(from.1)), acceptor: End::new(to, None), listener };
+        let refused = self.links.refuses(wire.link());
+        wire.acceptor.alive = !refused;
         self.wires.insert(id, wire);
-        self.push(now_ns, id, Side::Acceptor, Item::Open, arrivals);
+        let (side, item) = if refused { (Side::Dialer, Item::Closed) } else { (Side::Acceptor, Item::Open) };
+        self.push(now_ns, id, side, item, arrivals);
         id
     }
 
@@ -161,11 +214,13 @@ impl Network {
     fn push(&mut self, now_ns: u64, id: WireId, to: Side, item: Item, arrivals: &mut Vec<Arrival>) {
         let delay = self.delay + self.dice.between(0, self.jitter);
         let Some(wire) = self.wires.get_mut(&id) else { return };
+        let link = wire.link();
         let end = wire.end(to);
         if !end.alive {
             return;
         }
-        end.last_arrival_ns = end.last_arrival_ns.max(now_ns + delay);
+        let passed_ns = self.links.pass(link, now_ns, item.bytes(), &mut end.free_ns);
+        end.last_arrival_ns = end.last_arrival_ns.max(passed_ns + delay);
         end.incoming.push_back(item);
         arrivals.push(Arrival { at_ns: end.last_arrival_ns, wire: id, to });
     }
@@ -173,13 +228,15 @@ impl Network {
     /// An arrival is due. `None` if the link is cut or nobody is there any more.
     pub(crate) fn arrive(&mut self, wire_id: WireId, to: Side) -> Option<Delivery> {
         let wire = self.wires.get_mut(&wire_id)?;
-        let from_host = wire.end(to.other()).host;
+        let (from_host, link) = (wire.end(to.other()).host, wire.link());
         let listener = wire.listener;
         let end = wire.end(to);
         if !end.alive {
             return None;
         }
-        if self.cut.contains(&(from_host, end.host)) {
+        let silent = self.silent.contains(&from_host) || self.silent.contains(&end.host);
+        let stalled = self.links.holds(link, end.incoming.front().map_or(0, Item::bytes));
+        if silent || stalled || self.cut.contains(&(from_host, end.host)) {
             end.overdue += 1;
             return None;
         }
@@ -261,6 +318,55 @@ impl Network {
         }
     }
 
+    /// Changes what a link does. Connections that a cut breaks come out.
+    pub(crate) fn set_mode(
+        &mut self,
+        now_ns: u64,
+        link: LinkId,
+        mode: LinkMode,
+        arrivals: &mut Vec<Arrival>,
+    ) -> Vec<WireId> {
+        let wires = self.wires.iter().filter(|(_, wire)| wire.link() == link);
+        let wires: Vec<WireId> = wires.map(|(id, _)| *id).collect();
+        self.links.set_mode(link, mode, wires.len() as u64);
+        match mode {
+            LinkMode::Cut => return wires,
+            LinkMode::Stall => {}
+            LinkMode::Pass | LinkMode::Slow { .. } => {
+                self.release(now_ns, |wire| wire.link() == link, arrivals);
+            }
+        }
+        Vec::new()
+    }
+
+    /// What a link did since the start.
+    pub(crate) fn link_stats(&self, link: LinkId) -> LinkStats {
+        self.links.stats(link)
+    }
+
+    /// Nothing leaves or reaches a host any more, or all does again.
+    pub(crate) fn silence(&mut self, now_ns: u64, host: Host, silent: bool, arrivals: &mut Vec<Arrival>) {
+        if silent {
+            self.silent.insert(host);
+        } else if self.silent.remove(&host) {
+            self.release(now_ns, |wire| wire.hosts().contains(&host), arrivals);
+        }
+    }
+
+    fn release(&mut self, now_ns: u64, of: impl Fn(&Wire) -> bool, arrivals: &mut Vec<Arrival>) {
+        let Self { wires, dice, delay, jitter, .. } = self;
+        let mut after = || now_ns + *delay + dice.between(0, *jitter);
+        for (id, wire) in wires.iter_mut().filter(|(_, wire)| of(wire)) {
+            wire.release(*id, Side::Dialer, &mut after, arrivals);
+            wire.release(*id, Side::Acceptor, &mut after, arrivals);
+        }
+    }
+
+    /// Who is at an end of a connection.
+    pub(crate) fn host(&mut self, wire: WireId, side: Side) -> Option<Host> {
+        self.wires.get_mut(&wire).map(|wire| wire.end(side).host)
+    }
+
     /// All cuts in force.
     pub(crate) fn cuts(&self) -> Vec<(Host, Host)> {
         self.cut.iter().copied().collect()
@@ -270,13 +376,13 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
+    use crate::plan::{Options, Plan};
 
     const BROKER: Host = Host::Server(1);
     const CLIENT: Host = Host::Client(0);
 
     fn network() -> (Network, WireId, Vec<Arrival>) {
-        let mut network = Network::new(1, &Plan::draw(1).weather);
+        let mut network = Network::new(1, Plan::draw(1, &Options::default()).weather.climate);
         let mut arrivals = Vec::new();
         let wire = network.dial(0, (CLIENT, ConnId(1)), BROKER, ListenerKind::Client, &mut arrivals);
         (network, wire, arrivals)

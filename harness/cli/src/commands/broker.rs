@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use mqproof_core::plan::Flush;
 use mqproof_core::verdict::ExitStatus;
-use reference_broker::NodeOptions;
 use reference_broker::broker_core::{Defect, Defects, Endpoint, FlushPolicy, NodeConfig, NodeId, Peer, Role};
+use reference_broker::{NodeOptions, SecurityOptions};
 
 use crate::provision::{BrokerSpec, die_with_parent};
 
@@ -69,7 +69,9 @@ fn options(spec: &BrokerSpec) -> anyhow::Result<NodeOptions> {
             Flush::IntervalMs(ms) => FlushPolicy::IntervalMs(ms),
             Flush::BeforeAck => FlushPolicy::BeforeAck,
         },
-        offsets_topic_replication_factor: spec.offsets_replicas,
+        offsets_topic_replication_factor: spec.internal_replicas,
+        transaction_topic_replication_factor: spec.internal_replicas,
+        replica_lag_time_max_ms: spec.replica_lag_time_max_ms,
         defects,
         ..NodeConfig::new(node(spec.node), role, endpoint(advertised), endpoint(spec.internal_listen))
     };
@@ -78,6 +80,8 @@ fn options(spec: &BrokerSpec) -> anyhow::Result<NodeOptions> {
         data_dir: spec.data_dir.clone(),
         client_listen: spec.client_listen.map(endpoint),
         internal_listen: endpoint(spec.internal_listen),
+        max_connections: usize::MAX,
+        security: SecurityOptions::default(),
         handle_signals: true,
     })
 }

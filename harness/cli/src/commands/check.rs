@@ -6,9 +6,7 @@ use clap::Args;
 use mqproof_core::checkers::{Conductor, HistorySource, Narrator};
 use mqproof_core::ids::MessageId;
 use mqproof_core::plan::Plan;
-use mqproof_core::verdict::{
-    CellResult, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, WitnessEvent, exit_status,
-};
+use mqproof_core::verdict::{CellResult, RunInfo, RunReport, SystemInfo, WitnessEvent, exit_status};
 
 use super::run::number_witnesses;
 use crate::failure::Failure;
@@ -24,15 +22,24 @@ pub struct CheckArgs {
     /// Print the verdicts as JSON
     #[arg(long)]
     json: bool,
+    /// Write `verdict.json`, `report.html`, `junit.xml` and `summary.md` there, also into RUN itself
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
-/// Judges and prints; nothing in the run's directory changes.
+/// Judges and prints; nothing in the run's directory changes unless it is named as the place for the reports.
 pub fn run(args: &CheckArgs) -> Result<u8, Failure> {
     let report = judge_again(&args.run)?;
+    if let Some(out) = &args.out {
+        let written = std::fs::create_dir_all(out).and_then(|()| report::write_files(&report, out));
+        written
+            .map_err(|error| Failure::environment(format!("cannot write to `{}`: {error}", out.display())))?;
+    }
+    let place = args.out.as_ref().unwrap_or(&args.run);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("a report is plain data"));
     } else {
-        println!("{}", report::final_table(&report, &args.run.display().to_string(), Look::of_stdout()));
+        println!("{}", report::final_table(&report, Some(&place.display().to_string()), Look::of_stdout()));
     }
     Ok(report.run.exit_status)
 }
@@ -51,21 +58,18 @@ pub fn judge_again(path: &Path) -> Result<RunReport, Failure> {
     number_witnesses(&mut results);
     let interrupted = !record.finished || results.iter().any(|result| result.verdict.name() == "interrupted");
     let status = exit_status(&results, false, interrupted);
-    Ok(RunReport {
-        schema: VERDICT_SCHEMA.into(),
-        run: RunInfo {
-            id: record.id,
-            seed: record.seed,
-            started: record.started,
-            duration_ms: results.iter().map(|result| result.duration_ms).sum(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            command: record.command,
-            interrupted,
-            exit_status: status as u8,
-            environment: record.environment,
-        },
-        results,
-    })
+    let run = RunInfo {
+        id: record.id,
+        seed: record.seed,
+        started: record.started,
+        duration_ms: results.iter().map(|result| result.duration_ms).sum(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        command: record.command,
+        interrupted,
+        exit_status: status as u8,
+        environment: record.environment,
+    };
+    Ok(RunReport::new(run, results))
 }
 
 /// The run's directory, and the cells that are meant.
@@ -121,6 +125,7 @@ fn facts_of_a_dead_run(cell: &Path, plan: &Plan) -> CellFacts {
         troubles: Vec::new(),
         interrupted: true,
         duration_ms: 0,
+        replay: Vec::new(),
     }
 }
 

@@ -1,16 +1,22 @@
 //! The command line: one file per subcommand.
 
+mod bench;
 pub mod broker;
 mod check;
 mod claims;
 mod client;
+mod compare;
 mod defects;
+mod fuzz;
 mod heal;
+mod images;
 mod plan;
 mod run;
 mod schema;
 mod systems;
 mod why;
+
+pub use broker::REFERENCE_VERSION;
 
 use clap::{Parser, Subcommand};
 
@@ -36,16 +42,25 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Judge a recorded run again
     Check(check::CheckArgs),
+    /// Fold recorded runs into one report: systems and repeats side by side
+    Compare(compare::CompareArgs),
     /// Show the life of a message or of a violation as a timeline
     Why(why::WhyArgs),
     /// List the claims and the scenarios that decide them; with runs, what was measured
     Claims(claims::ClaimsArgs),
+    /// Run random clusters, workloads and faults in the simulator; a seed that breaks something is printed with its replay
+    Fuzz(fuzz::FuzzArgs),
+    /// Measure one broker, or two side by side: throughput, latency, and what they cost in processor time and memory
+    Bench(bench::BenchArgs),
     /// List the bugs that can be planted in the reference broker
     Defects,
     /// List the systems that scenarios can run on
     Systems,
     /// Remove what killed runs left on the disk
     Heal(heal::HealArgs),
+    /// Container images of the real products: what is there, and local builds of them
+    #[command(subcommand)]
+    Images(images::ImagesCommand),
     /// Print the JSON Schema of scenario files
     Schema,
     /// One node of an embedded cluster; its specification is read from standard input
@@ -60,14 +75,18 @@ impl Cli {
     /// Does what was asked; the exit status.
     pub fn execute(self) -> Result<u8, Failure> {
         match self.command {
-            Command::Run(args) => run::run(&args),
+            Command::Run(args) => run::run(args),
             Command::Plan(args) => plan::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Compare(args) => compare::run(&args),
             Command::Why(args) => why::run(&args),
             Command::Claims(args) => claims::run(&args),
+            Command::Fuzz(args) => Ok(fuzz::run(&args)),
+            Command::Bench(args) => bench::run(&args),
             Command::Defects => Ok(defects::run()),
             Command::Systems => Ok(systems::run()),
             Command::Heal(args) => heal::run(&args),
+            Command::Images(command) => images::run(&command),
             Command::Schema => Ok(schema::run()),
             Command::Broker => broker::run().map_err(|error| Failure::harness(error.to_string())),
             Command::Client => Ok(client::run()),

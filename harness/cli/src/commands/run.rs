@@ -1,24 +1,34 @@
 //! `mqproof run`: scenarios on clusters, verdicts, reports.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use jiff::Zoned;
+use mqproof_core::contract::{adapt, equality};
+use mqproof_core::plan::Plan;
 use mqproof_core::verdict::{
-    CellResult, ExitStatus, Metrics, RunInfo, RunReport, SystemInfo, VERDICT_SCHEMA, VerdictWord, exit_status,
+    CellResult, ExitStatus, RunInfo, RunReport, SystemInfo, VerdictWord, exit_status,
 };
 use tokio::runtime::Runtime;
 
 use super::broker::defect_names;
-use crate::conduct::{CellError, CellOrder, Observer, System, Target, conduct, data_dir, make_dirs};
+use crate::conduct::{
+    CellError, CellOrder, ClientSetting, Observer, System, Target, conduct, container_order, data_dir,
+    hand_out, make_dirs, masked, rename, without_secrets,
+};
 use crate::failure::Failure;
+use crate::provision::{ClusterPool, remains, remove};
 use crate::report::{self, Look, Progress};
 use crate::run::{
     Cell, CellFacts, RunDirectory, RunRecord, cells_of, environment, judge_cell, leftovers, load_scenarios,
 };
+
+/// How much slower the clock of a run with containers is. Kafka takes up to 13 s to replace a dead leader, RocketMQ 23 s.
+const CONTAINERS_STRETCH: u32 = 12;
 
 /// Arguments of `mqproof run`.
 #[derive(Args)]
@@ -26,9 +36,14 @@ pub struct RunArgs {
     /// Scenario files, or directories of them [default: scenarios/smoke]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Where to run: `reference`, or `kafka=HOST:PORT` for a cluster that is already there
+    /// Where to run: `reference`, `sim` (the same broker in simulation: the same course each time), `kafka`, `rabbitmq` or `rocketmq` (in containers; a variant or settings behind `@`), or
+    /// `kafka=HOST:PORT` for a cluster that is already there; several with commas
     #[arg(long, value_name = "SYSTEM[=ADDRESS]", value_delimiter = ',', default_value = "reference")]
     on: Vec<Target>,
+    /// How clients reach a cluster that is already there, in the names of its client library: `sasl.mechanism=PLAIN`; with
+    /// several such systems `kafka:sasl.mechanism=PLAIN`
+    #[arg(long, value_name = "[SYSTEM:]KEY=VALUE")]
+    client: Vec<ClientSetting>,
     /// Seed of every random choice [default: drawn from the clock, and printed]
     #[arg(long)]
     seed: Option<u64>,
@@ -41,6 +56,10 @@ pub struct RunArgs {
     /// Change a key of the scenarios, or narrow a matrix: `durability=quorum`
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// How many times slower than written the clocks of scenarios with faults are [default: 1; 12 for all systems of a
+    /// run with containers, because real products take seconds to notice the death of a node]
+    #[arg(long, value_name = "FACTOR", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    stretch: Option<u32>,
     /// Plant a bug in the reference broker (see `mqproof defects`)
     #[arg(long, value_name = "NAME")]
     defect: Vec<String>,
@@ -50,19 +69,22 @@ pub struct RunArgs {
 }
 
 /// Runs all cells; the exit status.
-pub fn run(args: &RunArgs) -> Result<u8, Failure> {
-    check_defects(args)?;
+pub fn run(mut args: RunArgs) -> Result<u8, Failure> {
+    check_defects(&args)?;
+    hand_out(&args.client, &mut args.on).map_err(|error| Failure::input(error.to_string()))?;
     let default = [PathBuf::from("scenarios/smoke")];
     let paths = if args.paths.is_empty() { &default[..] } else { &args.paths };
     let loaded = load_scenarios(paths, &args.set)?;
     let seed = args.seed.unwrap_or_else(drawn_seed);
-    let cells = cells_of(&loaded, &args.on, seed, args.repeat);
-    let (directory, record) = prepare_directory(args, seed)?;
-    let session = Session::start(args, &directory, &record)?;
+    let in_containers = args.on.iter().any(Target::is_containers);
+    let stretch = args.stretch.unwrap_or(if in_containers { CONTAINERS_STRETCH } else { 1 });
+    let cells = cells_of(&loaded, &args.on, seed, args.repeat, stretch);
+    let (directory, record) = prepare_directory(&args, seed)?;
+    let session = Session::start(&args, &directory, &record)?;
     let report = session.run_all(&cells, seed);
     finish(&directory, record, &report)?;
     let shown = directory.path().display().to_string();
-    println!("{}", report::final_table(&report, &shown, Look::of_stdout()));
+    println!("{}", report::final_table(&report, Some(&shown), Look::of_stdout()));
     Ok(report.run.exit_status)
 }
 
@@ -76,7 +98,7 @@ fn check_defects(args: &RunArgs) -> Result<(), Failure> {
             )));
         }
     }
-    match args.on.iter().find(|target| target.system != System::Reference) {
+    match args.on.iter().find(|target| !target.system.is_bundled()) {
         Some(target) if !args.defect.is_empty() => Err(Failure::input(format!(
             "`--defect` plants bugs in the reference broker only, not in `{}`",
             target.system.name()
@@ -111,7 +133,7 @@ fn prepare_directory(args: &RunArgs, seed: u64) -> Result<(RunDirectory, RunReco
         number: drawn_seed() << 20 | u64::from(std::process::id()),
         seed,
         started: now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-        command: std::env::args().collect(),
+        command: without_secrets(std::env::args()),
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
         boot_id: mqproof_drivers::clock::boot_id(),
@@ -143,6 +165,7 @@ struct Session<'a> {
     record: &'a RunRecord,
     runtime: Runtime,
     interrupted: Arc<AtomicBool>,
+    pool: RefCell<ClusterPool>,
     begun: Instant,
 }
 
@@ -155,14 +178,21 @@ impl<'a> Session<'a> {
             .map_err(|error| Failure::harness(format!("cannot start the runtime: {error}")))?;
         let interrupted = Arc::new(AtomicBool::new(false));
         runtime.spawn(watch_signals(Arc::clone(&interrupted)));
-        Ok(Self { args, directory, record, runtime, interrupted, begun: Instant::now() })
+        if args.on.iter().any(Target::is_containers) {
+            // What cannot be listed or removed now is told by `mqproof heal`.
+            for one in remains(runtime.handle()).unwrap_or_default() {
+                let _ = remove(&one, runtime.handle());
+            }
+        }
+        let pool = RefCell::default();
+        Ok(Self { args, directory, record, runtime, interrupted, pool, begun: Instant::now() })
     }
 
     fn run_all(&self, cells: &[Cell<'_>], seed: u64) -> RunReport {
         let mut progress = Progress::new(cells.len());
         let mut results = Vec::new();
         let mut environment_failed = false;
-        for cell in cells {
+        for (at, cell) in in_order(cells) {
             if self.interrupted.load(Ordering::Relaxed) {
                 break;
             }
@@ -177,27 +207,40 @@ impl<'a> Session<'a> {
             };
             result.duration_ms = begun.elapsed().as_millis() as u64;
             progress.finish(&result);
-            results.push(result);
+            results.push((at, result));
         }
         progress.end();
+        self.pool.borrow_mut().clear();
+        // Side by side, whatever the order in which they ran.
+        results.sort_by_key(|(at, _)| *at);
+        let mut results: Vec<CellResult> = results.into_iter().map(|(_, result)| result).collect();
         number_witnesses(&mut results);
         let interrupted = self.interrupted.load(Ordering::Relaxed);
         let status = status_of(&results, environment_failed, interrupted);
-        RunReport {
-            schema: VERDICT_SCHEMA.into(),
-            run: RunInfo {
-                id: self.record.id.clone(),
-                seed,
-                started: self.record.started.clone(),
-                duration_ms: self.begun.elapsed().as_millis() as u64,
-                version: self.record.version.clone(),
-                command: self.record.command.clone(),
-                interrupted,
-                exit_status: status as u8,
-                environment: self.record.environment.clone(),
-            },
-            results,
-        }
+        let run = RunInfo {
+            id: self.record.id.clone(),
+            seed,
+            started: self.record.started.clone(),
+            duration_ms: self.begun.elapsed().as_millis() as u64,
+            version: self.record.version.clone(),
+            command: self.record.command.clone(),
+            interrupted,
+            exit_status: status as u8,
+            environment: self.record.environment.clone(),
+        };
+        RunReport::new(run, results)
+    }
+
+    fn order<T>(&self, cell: &Cell<'_>, plan: &Plan, dir: &Path, act: impl FnOnce(&CellOrder<'_>) -> T) -> T {
+        act(&CellOrder {
+            plan,
+            target: cell.target,
+            defects: &self.args.defect,
+            dir,
+            run_id: self.record.number,
+            runtime: self.runtime.handle(),
+            interrupted: &self.interrupted,
+        })
     }
 
     fn run_cell(&self, cell: &Cell<'_>, observer: &mut dyn Observer) -> Result<CellResult, CellError> {
@@ -205,8 +248,26 @@ impl<'a> Session<'a> {
         let dir = self.directory.cell(&id);
         let mut plan = cell.plan.clone();
         let mut notes = Vec::new();
+        if plan.stretch > 1 {
+            notes.push(format!("the scenario's clock is {} times slower than written", plan.stretch));
+        }
         if cell.target.address.is_some() {
-            notes = crate::conduct::fit_to_external(&mut plan, cell.target, self.record.number)?;
+            notes.extend(crate::conduct::fit_to_external(&mut plan, cell.target, self.record.number)?);
+        }
+        let system = cell.target.system.name();
+        notes.extend(adapt(system, &mut plan));
+        notes.extend(
+            equality(system, &plan).and_then(|class| Some(format!("unequal class: {}", class.mark()?))),
+        );
+        if cell.target.is_containers() {
+            let pool = self.pool.borrow();
+            let before = self.order(cell, &plan, &dir, |order| {
+                container_order(order).map(|order| pool.cells_before(&order))
+            })?;
+            if before > 0 {
+                // Fresh topics and groups on a cluster that was used before.
+                rename(&mut plan, |name| format!("{name}-{}", before + 1));
+            }
         }
         let disk =
             |error: std::io::Error| CellError::Disk(format!("cannot write `{}`: {error}", dir.display()));
@@ -215,17 +276,9 @@ impl<'a> Session<'a> {
         let json = serde_json::to_string_pretty(&plan).expect("a plan is plain data");
         std::fs::write(dir.join("plan.json"), json).map_err(disk)?;
         check_space(&plan, &dir)?;
-        let order = CellOrder {
-            plan: &plan,
-            target: cell.target,
-            defects: &self.args.defect,
-            dir: &dir,
-            run_id: self.record.number,
-            runtime: self.runtime.handle(),
-            interrupted: &self.interrupted,
-        };
         let begun = Instant::now();
-        let outcome = conduct(&order, observer)?;
+        let outcome =
+            self.order(cell, &plan, &dir, |order| conduct(order, &mut self.pool.borrow_mut(), observer))?;
         notes.extend(outcome.notes);
         let facts = CellFacts {
             cell_id: id,
@@ -237,6 +290,7 @@ impl<'a> Session<'a> {
             troubles: outcome.troubles,
             interrupted: outcome.interrupted,
             duration_ms: begun.elapsed().as_millis() as u64,
+            replay: self.replay(cell),
         };
         facts.write(&dir).map_err(disk)?;
         observer.status(&crate::conduct::CellStatus {
@@ -253,6 +307,30 @@ impl<'a> Session<'a> {
     }
 }
 
+impl Session<'_> {
+    /// The command that runs a cell again: the same plan, and on a live system another interleaving.
+    fn replay(&self, cell: &Cell<'_>) -> Vec<String> {
+        let mut words = vec!["mqproof".to_owned(), "run".into(), cell.loaded.path.display().to_string()];
+        let mut push = |key: &str, value: String| words.extend([key.to_owned(), value]);
+        push("--on", cell.target.to_string());
+        push("--seed", cell.plan.seed.to_string());
+        for (key, value) in &cell.target.client.0 {
+            push("--client", masked(&format!("{key}={value}")));
+        }
+        let usual = if cell.target.is_containers() { CONTAINERS_STRETCH } else { 1 };
+        if !cell.plan.faults.is_empty() && cell.plan.stretch != usual {
+            push("--stretch", cell.plan.stretch.to_string());
+        }
+        let matrix = cell.plan.matrix.iter().map(|(path, value)| format!("{path}={value}"));
+        let in_matrix =
+            |set: &&String| set.split('=').next().is_some_and(|path| cell.plan.matrix.contains_key(path));
+        let sets = self.args.set.iter().filter(|set| !in_matrix(set)).cloned().chain(matrix);
+        sets.for_each(|set| push("--set", set));
+        self.args.defect.iter().for_each(|defect| push("--defect", defect.clone()));
+        words
+    }
+}
+
 /// A cell that the environment refused is shown as a failure of the harness's kind, but the status says whose it was.
 fn status_of(results: &[CellResult], environment_failed: bool, interrupted: bool) -> ExitStatus {
     match exit_status(results, environment_failed, interrupted) {
@@ -262,7 +340,7 @@ fn status_of(results: &[CellResult], environment_failed: bool, interrupted: bool
 }
 
 /// The first Ctrl-C ends the run in an orderly way, the second at once. Our children die with us.
-async fn watch_signals(interrupted: Arc<AtomicBool>) {
+pub async fn watch_signals(interrupted: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -298,6 +376,24 @@ fn check_space(plan: &mqproof_core::plan::Plan, dir: &std::path::Path) -> Result
     Ok(())
 }
 
+/// The cells in the order in which they run, with their places in the report: all of one system and of one durability
+/// class together, so that a cluster serves as many as it can.
+fn in_order<'a, 'b>(cells: &'a [Cell<'b>]) -> Vec<(usize, &'a Cell<'b>)> {
+    let mut order: Vec<(usize, &Cell<'_>)> = cells.iter().enumerate().collect();
+    let mut targets: Vec<&Target> = Vec::new();
+    for cell in cells {
+        if !targets.contains(&cell.target) {
+            targets.push(cell.target);
+        }
+    }
+    order.sort_by_key(|(_, cell)| {
+        let target = targets.iter().position(|target| *target == cell.target);
+        // The order within the reference broker, whose cells never share a cluster, stays as written.
+        (target, cell.target.is_containers().then_some(cell.plan.durability))
+    });
+    order
+}
+
 /// A cell without a history.
 fn unrun(cell: &Cell<'_>, verdict: VerdictWord, why: String) -> CellResult {
     CellResult {
@@ -309,22 +405,21 @@ fn unrun(cell: &Cell<'_>, verdict: VerdictWord, why: String) -> CellResult {
         repeat: cell.repeat,
         matrix: cell.plan.matrix.clone(),
         decides: cell.plan.decides.clone(),
-        required: Vec::new(),
         system: SystemInfo {
             name: cell.target.system.name().into(),
-            profile: if cell.target.address.is_some() { "external" } else { "embedded" }.into(),
+            profile: match (&cell.target.address, cell.target.is_containers()) {
+                _ if cell.target.system == System::Sim => "simulated",
+                (Some(_), _) => "external",
+                (None, true) => "containers",
+                (None, false) => "embedded",
+            }
+            .into(),
             durability: cell.plan.durability.name().into(),
             ..SystemInfo::default()
         },
         verdict,
         why: Some(why),
-        checks: Vec::new(),
-        faults: Vec::new(),
-        metrics: Metrics::default(),
-        clock_epsilon_ns: 0,
-        duration_ms: 0,
-        timeline: None,
-        notes: Vec::new(),
+        ..CellResult::default()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use mqproof_core::contract::{ack_waits_for, client_settings};
 use mqproof_core::history::{Event, EventKind, SealReason};
 use mqproof_core::ids::NodeId;
 use mqproof_core::plan::Plan;
@@ -15,29 +16,34 @@ use mqproof_drivers::client::{ClientJob, ClientLine};
 use tokio::runtime::Handle;
 
 use super::clients::{ClientSetup, Clients};
-use super::connect::connect;
+use super::connect::{connect, first_answer};
 use super::drain;
 use super::error::CellError;
 use super::journal::ConductorJournal;
 use super::message::Message;
 use super::setup;
+use super::simulated::simulate;
 use super::status::{CellStatus, Observer};
 use super::target::{System, Target};
 use super::watch::Watcher;
 use crate::clock::now_ns;
 use crate::faults::{FaultContext, FaultEngine, Leadership};
-use crate::provision::{Cluster, Embedded, External, ProvisionError};
+use crate::provision::{Cluster, ClusterPool, ContainerOrder, Embedded, External, ProvisionError, product};
 
 /// From the start of the clients to the start of load: time to connect and to join groups.
 const CLIENTS_LEAD: Duration = Duration::from_millis(400);
+/// The same where the nodes are those of a real product, whose clients need to find their way.
+const CLIENTS_LEAD_CONTAINERS: Duration = Duration::from_secs(5);
 /// How long producers may take after the end of load, beyond what their own time-outs allow.
-const PRODUCERS_GRACE: Duration = Duration::from_secs(15);
+const PRODUCERS_GRACE: Duration = Duration::from_secs(70);
 /// How long producers may take to connect after they should have begun.
 const CONNECT_WITHIN_NS: u64 = 10_000_000_000;
 /// Between two looks at the free space of the run directory.
 const DISK_LOOK_NS: u64 = 200_000_000;
 /// With less than this brokers and recorders cannot go on.
 const DISK_FREE_MIN_BYTES: u64 = 1 << 20;
+/// How long a kill waits for the cluster to say what is replicated.
+const METER_WITHIN: Duration = Duration::from_secs(1);
 /// One turn of the loop.
 const TURN: Duration = Duration::from_millis(4);
 
@@ -53,6 +59,8 @@ pub struct CellOutcome {
     pub troubles: Vec<String>,
     /// Whether it was cut short by Ctrl-C.
     pub interrupted: bool,
+    /// Whether all nodes and replicas were back in the end; if not, nothing else can be asked of its cluster.
+    pub healed: bool,
 }
 
 /// What a cell needs to run.
@@ -73,25 +81,73 @@ pub struct CellOrder<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// Runs a cell to its end, whatever happens: clients and brokers have ended when it returns.
-pub fn conduct(order: &CellOrder<'_>, observer: &mut dyn Observer) -> Result<CellOutcome, CellError> {
+impl CellOrder<'_> {
+    /// Settings of the clients that the plan does not hold.
+    fn client_settings(&self) -> BTreeMap<String, String> {
+        let mut settings = client_settings(self.target.system.name(), self.plan);
+        settings.extend(self.target.client.0.clone());
+        settings
+    }
+}
+
+/// Runs a cell to its end, whatever happens: clients have ended when it returns, and brokers too unless they go into the
+/// pool for the next cell.
+pub fn conduct(
+    order: &CellOrder<'_>,
+    pool: &mut ClusterPool,
+    observer: &mut dyn Observer,
+) -> Result<CellOutcome, CellError> {
     observer.status(&CellStatus { phase: "starting", ..CellStatus::default() });
-    let mut cluster: Box<dyn Cluster> = match (&order.target.system, &order.target.address) {
-        (System::Reference, _) => {
-            Box::new(Embedded::start(order.plan, order.dir, order.defects, order.runtime)?)
-        }
-        (System::Kafka, Some(address)) => Box::new(reach(address)?),
-        (System::Kafka, None) => return Err(CellError::Harness("a Kafka cluster needs an address".into())),
+    if order.target.is_containers() {
+        return conduct_in_containers(order, pool, observer);
+    }
+    if order.target.system == System::Sim {
+        return simulate(order, observer);
+    }
+    let mut cluster: Box<dyn Cluster> = match (order.target.system, &order.target.address) {
+        (system, Some(address)) => Box::new(reach(system, address, &order.client_settings())?),
+        (_, None) => Box::new(Embedded::start(order.plan, order.dir, order.defects, order.runtime)?),
     };
     let outcome = Running::prepare(order, &mut *cluster).and_then(|running| running.run(observer));
     cluster.shut_down();
     outcome
 }
 
-fn reach(address: &str) -> Result<External, CellError> {
-    let admin = connect(address)?;
-    let cluster = setup::wait_for_brokers(&*admin, 1, Duration::from_secs(5))
-        .map_err(|why| ProvisionError::Unreachable { address: address.to_owned(), why })?;
+fn conduct_in_containers(
+    order: &CellOrder<'_>,
+    pool: &mut ClusterPool,
+    observer: &mut dyn Observer,
+) -> Result<CellOutcome, CellError> {
+    let mut cluster = pool.take(&container_order(order)?)?;
+    let outcome = Running::prepare(order, &mut cluster).and_then(|running| running.run(observer));
+    match &outcome {
+        Ok(whole) if whole.troubles.is_empty() && whole.healed && !whole.interrupted => {
+            cluster.save_logs();
+            pool.give_back(cluster);
+        }
+        _ => cluster.shut_down(),
+    }
+    outcome
+}
+
+/// What a cell needs of a cluster in containers.
+pub fn container_order<'a>(order: &CellOrder<'a>) -> Result<ContainerOrder<'a>, CellError> {
+    let system = order.target.system.name();
+    let product = product(system)
+        .ok_or_else(|| CellError::Harness(format!("`{system}` is not deployed in containers")))?;
+    Ok(ContainerOrder {
+        product,
+        profile: order.target.profile_parts(),
+        plan: order.plan,
+        dir: order.dir,
+        run_id: order.run_id,
+        runtime: order.runtime,
+    })
+}
+
+fn reach(system: System, address: &str, settings: &BTreeMap<String, String>) -> Result<External, CellError> {
+    let admin = connect(system, address, settings)?;
+    let cluster = first_answer(&*admin, address)?;
     Ok(External::new(address.to_owned(), cluster.brokers.iter().map(|one| NodeId(one.id as u32)).collect()))
 }
 
@@ -110,6 +166,7 @@ pub(super) struct Running<'a> {
     settings: BTreeMap<String, String>,
     notes: Vec<String>,
     troubles: Vec<String>,
+    healed: bool,
     pace: Pace,
     /// Whether it was looked at that the producers began in time.
     producers_noted: bool,
@@ -123,31 +180,35 @@ impl<'a> Running<'a> {
     fn prepare(order: &'a CellOrder<'a>, cluster: &'a mut dyn Cluster) -> Result<Self, CellError> {
         let plan = order.plan;
         let bootstrap = cluster.bootstrap();
-        let admin = connect(&bootstrap)?;
-        setup::wait_for_brokers(&*admin, cluster.brokers().len(), Duration::from_secs(10)).map_err(
-            |why| {
-                let hands = cluster.hands();
-                let log = hands.map(|hands| hands.log_tail(NodeId(1))).unwrap_or_default();
-                ProvisionError::NotReady { what: format!("the cluster is not ready: {why}"), log }
-            },
-        )?;
-        setup::create_topics(&*admin, plan)?;
-        let settings = setup::read_back(&*admin, plan, order.target.system.name())?;
+        let system = order.target.system;
+        let mut client_settings = order.client_settings();
+        client_settings.extend(cluster.client_settings());
+        let admin = connect(system, &bootstrap, &client_settings)?;
+        setup::wait_for_brokers(&*admin, cluster.brokers().len(), cluster.ready_within()).map_err(|why| {
+            let hands = cluster.hands();
+            let log = hands.map(|hands| hands.log_tail(NodeId(1))).unwrap_or_default();
+            ProvisionError::NotReady { what: format!("the cluster is not ready: {why}"), log }
+        })?;
+        setup::create_topics(&*admin, plan, system.name())?;
+        let settings = setup::read_back(&*admin, plan, system.name(), &order.target.profile_parts())?;
         let history = order.dir.join("history");
-        let load_begins_ns = now_ns() + CLIENTS_LEAD.as_nanos() as u64;
+        let lead = if order.target.is_containers() { CLIENTS_LEAD_CONTAINERS } else { CLIENTS_LEAD };
+        let load_begins_ns = now_ns() + lead.as_nanos() as u64;
         let mut journal = ConductorJournal::create(&history, plan, order.run_id, load_begins_ns)?;
         let (messages, inbox) = channel();
         let topics = journal.topics().to_vec();
-        let watcher = Watcher::start(connect(&bootstrap)?, topics, messages.clone())
-            .map_err(|error| CellError::Harness(format!("cannot start a thread: {error}")))?;
+        let watcher =
+            Watcher::start(connect(system, &bootstrap, &client_settings)?, topics, messages.clone())
+                .map_err(|error| CellError::Harness(format!("cannot start a thread: {error}")))?;
         note_nodes(&mut journal, cluster);
         let setup = ClientSetup {
             run_id: order.run_id,
             history_dir: history,
             log_dir: order.dir.join("clients"),
             load_begins_ns,
+            driver: system.driver(),
             bootstrap,
-            settings: client_settings(order.target.system),
+            settings: client_settings,
             durability: plan.durability,
         };
         let mut clients = Clients::new(setup, messages);
@@ -170,6 +231,7 @@ impl<'a> Running<'a> {
             settings,
             notes: link_notes(cluster),
             troubles: Vec::new(),
+            healed: true,
             pace: Pace::default(),
             producers_noted: false,
             disk_full: false,
@@ -195,28 +257,31 @@ impl<'a> Running<'a> {
         let settle = self.order.plan.consumers.first().map(|one| format!("{:?}", one.settle).to_lowercase());
         let mut settings = std::mem::take(&mut self.settings);
         settings.extend(self.clients.settings());
+        let waits_for = ack_waits_for(self.system(), self.order.plan);
+        settings.extend(waits_for.map(|whom| ("ack waits for".to_owned(), whom.to_owned())));
         Ok(CellOutcome {
             system: SystemInfo {
                 name: self.order.target.system.name().into(),
-                version: version(self.order.target.system, &*self.admin),
+                version: version(self.order.target.system, self.cluster, &*self.admin),
                 profile: self.cluster.profile().into(),
                 durability: self.order.plan.durability.name().into(),
                 settle,
                 settings,
                 defects: self.order.defects.to_vec(),
-                image: None,
+                image: self.cluster.image(),
                 trace_hash: None,
             },
             faults: self.engine.results(),
             notes: self.notes,
             troubles: self.troubles,
             interrupted,
+            healed: self.healed,
         })
     }
 
-    /// Somebody else's cluster is left as it was found.
+    /// A cluster that goes on is left as it was found.
     fn clean_up(&mut self) {
-        if self.order.target.address.is_some() {
+        if self.order.target.system != System::Reference {
             let topics: Vec<String> = self.order.plan.topology.topics.keys().cloned().collect();
             if let Err(error) = self.admin.delete_topics(&topics, setup::ASK) {
                 self.notes.push(format!("the topics of this run are still there: {error}"));
@@ -249,7 +314,7 @@ impl<'a> Running<'a> {
             let now = now_ns();
             self.look_at_the_disk(now);
             if !self.producers_noted {
-                self.note_late_producers(now)?;
+                self.look_at_the_producers(now)?;
             }
             if !begun && now >= self.load_begins_ns {
                 begun = true;
@@ -277,9 +342,16 @@ impl<'a> Running<'a> {
         if self.engine.is_quiet() { 0 } else { end_ns }
     }
 
-    /// Tells once if the producers were not connected when they should have begun.
-    fn note_late_producers(&mut self, now: u64) -> Result<(), CellError> {
+    /// Once, when all are connected: whether they have in force what the class needs, and whether they are late.
+    fn look_at_the_producers(&mut self, now: u64) -> Result<(), CellError> {
+        if let Some((role, why)) = self.clients.never_ready() {
+            return Err(CellError::Settings(format!("`{role}` ended before it was connected: {why}")));
+        }
         if self.clients.producers_ready() {
+            let profile = self.order.target.profile_parts();
+            for (role, told) in self.clients.producer_settings() {
+                setup::compare_producer(role, told, self.order.plan, self.system(), &profile)?;
+            }
             if now > self.load_begins_ns + 100_000_000 {
                 let late = (now - self.load_begins_ns) as f64 / 1e9;
                 self.notes.push(format!(
@@ -313,7 +385,8 @@ impl<'a> Running<'a> {
     /// Undoes every fault and waits until all nodes answer and every replica is in sync.
     fn heal(&mut self, observer: &mut dyn Observer) -> Result<(), CellError> {
         self.with_faults(FaultEngine::undo_all);
-        let until = Instant::now() + Duration::from_secs(20);
+        let patience = self.cluster.ready_within();
+        let until = Instant::now() + 2 * patience;
         while !self.engine.is_quiet() && !self.is_interrupted() {
             self.turn()?;
             self.report("heal", observer, now_ns());
@@ -322,8 +395,9 @@ impl<'a> Running<'a> {
                 return Ok(());
             }
         }
-        if let Err(why) = setup::wait_for_full_isr(&*self.admin, self.order.plan, Duration::from_secs(10)) {
-            self.notes.push(format!("the cluster did not heal within 10 s: {why}"));
+        if let Err(why) = setup::wait_for_full_isr(&*self.admin, self.order.plan, patience) {
+            self.healed = false;
+            self.notes.push(format!("the cluster did not heal within {} s: {why}", patience.as_secs()));
         }
         Ok(())
     }
@@ -371,7 +445,7 @@ impl<'a> Running<'a> {
         let mut record = |event| journal.borrow_mut().record(event);
         let mut before_kill = |topic: &str, partition: u32| {
             let t_ns = now_ns();
-            if let Ok((start, end)) = admin.log_bounds(topic, partition, Duration::from_millis(300)) {
+            if let Ok((start, end)) = admin.replicated_bounds(topic, partition, METER_WITHIN) {
                 let mut journal = journal.borrow_mut();
                 let topic = journal.topic(topic);
                 for (flags, a) in [(0, start), (1, end)] {
@@ -389,6 +463,7 @@ impl<'a> Running<'a> {
         };
         let mut context = FaultContext {
             now_ns: now_ns(),
+            clock: &now_ns,
             load_begins_ns: *load_begins_ns,
             acked: clients.totals().acked,
             leadership,
@@ -414,6 +489,10 @@ impl<'a> Running<'a> {
 
     pub(super) fn is_interrupted(&self) -> bool {
         self.order.interrupted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn system(&self) -> &'static str {
+        self.order.target.system.name()
     }
 
     pub(super) fn plan(&self) -> &'a Plan {
@@ -452,22 +531,12 @@ impl Pace {
     }
 }
 
-/// The reference broker lets a member that died go sooner than Kafka's least session time-out of 6 s.
-fn client_settings(system: System) -> BTreeMap<String, String> {
-    match system {
-        System::Reference => BTreeMap::from([
-            ("session.timeout.ms".into(), "1000".into()),
-            ("heartbeat.interval.ms".into(), "200".into()),
-        ]),
-        System::Kafka => BTreeMap::new(),
+fn version(system: System, cluster: &dyn Cluster, admin: &dyn Admin) -> String {
+    if system == System::Reference {
+        return crate::commands::broker::REFERENCE_VERSION.into();
     }
-}
-
-fn version(system: System, admin: &dyn Admin) -> String {
-    match system {
-        System::Reference => crate::commands::broker::REFERENCE_VERSION.into(),
-        System::Kafka => admin.version(setup::ASK).unwrap_or_else(|| "not told".into()),
-    }
+    let told = admin.version(setup::ASK).or_else(|| cluster.version());
+    told.unwrap_or_else(|| "not told".into())
 }
 
 fn note_nodes(journal: &mut ConductorJournal, cluster: &mut dyn Cluster) {
@@ -501,20 +570,9 @@ fn note_leaders(journal: &mut ConductorJournal, before: &Leadership, now: &Leade
     }
 }
 
-/// Which links go through a proxy, for the report.
+/// How links are disturbed, for the report.
 fn link_notes(cluster: &dyn Cluster) -> Vec<String> {
-    let Some(proxies) = cluster.proxies() else { return Vec::new() };
-    let (mut clients, mut peers) = (0, 0);
-    for (from, _) in proxies.links() {
-        match from {
-            crate::faults::proxy::LinkEnd::Clients => clients += 1,
-            crate::faults::proxy::LinkEnd::Node(_) => peers += 1,
-        }
-    }
-    let sort = |count: usize, what: &str| {
-        if count > 0 { format!("{what} through a proxy") } else { format!("{what} direct") }
-    };
-    vec![format!("links: {}, {}", sort(clients, "clients to brokers"), sort(peers, "nodes to nodes"))]
+    cluster.links().map(|links| format!("links: {}", links.means())).into_iter().collect()
 }
 
 /// The directories of a cell.

@@ -27,6 +27,8 @@ pub struct ClientSetup {
     pub log_dir: PathBuf,
     /// When the load begins.
     pub load_begins_ns: u64,
+    /// The driver's name.
+    pub driver: &'static str,
     /// Where clients start.
     pub bootstrap: String,
     /// Settings of the client library on top of what the plan implies.
@@ -73,7 +75,7 @@ impl Clients {
             number,
             incarnation,
             load_begins_ns: self.setup.load_begins_ns,
-            driver: "kafka".into(),
+            driver: self.setup.driver.into(),
             bootstrap: self.setup.bootstrap.clone(),
             settings: self.setup.settings.clone(),
             durability: self.setup.durability,
@@ -173,6 +175,13 @@ impl Clients {
         self.doing(is_producer).all(|process| process.is_ready || process.has_ended())
     }
 
+    /// The role of a client that ended with a trouble before it was connected, and what it said.
+    pub fn never_ready(&self) -> Option<(&str, &str)> {
+        self.processes.iter().filter(|process| process.has_ended() && !process.is_ready).find_map(|process| {
+            process.counters.trouble.as_deref().zip(process.spec.job.role()).map(|(why, role)| (role, why))
+        })
+    }
+
     /// Clients that ended without having done what they had to, with what they said; killed ones apart.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
@@ -185,15 +194,21 @@ impl Clients {
         troubles
     }
 
+    /// The settings that connected producers said they have in force, with their roles.
+    pub fn producer_settings(&self) -> impl Iterator<Item = (&str, &BTreeMap<String, String>)> {
+        self.processes.iter().filter(|process| process.is_ready).filter_map(|process| {
+            match &process.spec.job {
+                ClientJob::Produce(plan) => Some((plan.role.as_str(), &process.settings)),
+                _ => None,
+            }
+        })
+    }
+
     /// The settings that clients said they have in force, by role.
     pub fn settings(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::new();
-        for process in self.processes.iter().filter(|process| !is_drain(&process.spec.job)) {
-            let role = match &process.spec.job {
-                ClientJob::Produce(plan) => &plan.role,
-                ClientJob::Consume(plan) => &plan.role,
-                ClientJob::Drain { .. } => continue,
-            };
+        for process in &self.processes {
+            let Some(role) = process.spec.job.role() else { continue };
             settings.extend(
                 process.settings.iter().map(|(name, value)| (format!("{role}: {name}"), value.clone())),
             );

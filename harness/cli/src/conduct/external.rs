@@ -1,32 +1,29 @@
 //! What changes when the cluster is somebody else's.
 
-use std::time::Duration;
-
 use mqproof_core::plan::{FaultTarget, Plan, Role};
 
-use super::connect::connect;
+use super::connect::{connect, first_answer};
 use super::error::CellError;
-use super::setup::wait_for_brokers;
 use super::target::Target;
-use crate::provision::ProvisionError;
 
 /// Fits a plan to somebody else's cluster: topics and groups get names of their own, and replicas are no more than
 /// there are live brokers. Returns what was changed, for the report.
 pub fn fit_to_external(plan: &mut Plan, target: &Target, run_number: u64) -> Result<Vec<String>, CellError> {
     let address = target.address.clone().unwrap_or_default();
-    let admin = connect(&address)?;
-    let cluster = wait_for_brokers(&*admin, 1, Duration::from_secs(5))
-        .map_err(|why| ProvisionError::Unreachable { address, why })?;
+    let admin = connect(target.system, &address, &target.client.0)?;
+    let cluster = first_answer(&*admin, &address)?;
     let notes = plan.clamp_replicas(cluster.brokers.len() as u32);
-    rename(plan, &format!("mqproof-{:08x}-", run_number as u32));
+    let prefix = format!("mqproof-{:08x}-", run_number as u32);
+    rename(plan, |name| format!("{prefix}{name}"));
     Ok(notes)
 }
 
-fn rename(plan: &mut Plan, prefix: &str) {
-    let add = |name: &mut String| name.insert_str(0, prefix);
+/// Gives topics and groups other names.
+pub fn rename(plan: &mut Plan, new: impl Fn(&str) -> String) {
+    let add = |name: &mut String| *name = new(name);
     plan.topology.topics = std::mem::take(&mut plan.topology.topics)
         .into_iter()
-        .map(|(name, topic)| (format!("{prefix}{name}"), topic))
+        .map(|(name, topic)| (new(&name), topic))
         .collect();
     for producer in &mut plan.producers {
         add(&mut producer.topic);

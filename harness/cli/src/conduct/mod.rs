@@ -5,6 +5,7 @@
 
 mod cell;
 mod client_process;
+mod client_settings;
 mod clients;
 mod connect;
 mod drain;
@@ -13,12 +14,16 @@ mod external;
 mod journal;
 mod message;
 mod setup;
+mod simulated;
 mod status;
 mod target;
 mod watch;
 
-pub use cell::{CellOrder, conduct, data_dir, make_dirs};
+pub use cell::{CellOrder, conduct, container_order, data_dir, make_dirs};
+pub use client_settings::{ClientSetting, hand_out, masked, without_secrets};
+pub use connect::{connect, first_answer};
 pub use error::CellError;
-pub use external::fit_to_external;
+pub use external::{fit_to_external, rename};
+pub use setup::wait_for_brokers;
 pub use status::{CellStatus, Observer};
 pub use target::{System, Target};

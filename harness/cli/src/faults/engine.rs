@@ -1,6 +1,7 @@
 //! Starts, observes and undoes the faults of a plan.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use mqproof_core::history::{Event, EventKind};
@@ -14,13 +15,15 @@ use super::proxy::LinkEnd;
 use super::resolve::{Leadership, Resolver, bits};
 use crate::provision::{Cluster, Hands};
 
-/// How long a restarted node is given to open its door before that is told as trouble.
-const RESTART_WITHIN_NS: u64 = 10_000_000_000;
+/// How long a killed leader stays away at most, waiting for another to take its place.
+const SUCCESSOR_WITHIN_NS: u64 = 60_000_000_000;
 
 /// What the engine is told on every turn.
 pub struct FaultContext<'a> {
-    /// The time, ns of the monotonic clock.
+    /// The time at the start of the turn, ns.
     pub now_ns: u64,
+    /// Tells the time: what is done to processes takes some.
+    pub clock: &'a dyn Fn() -> u64,
     /// When the load began, or will.
     pub load_begins_ns: u64,
     /// Messages acknowledged so far.
@@ -58,7 +61,7 @@ impl FaultEngine {
             let fault = &self.faults[at];
             if fault.phase == Phase::Waiting && is_due(fault.plan.trigger, context) {
                 self.start(at, context);
-            } else if fault.is_due_to_end(context.now_ns) {
+            } else if fault.is_due_to_end(context.now_ns) && !waits_for_successor(fault, context) {
                 self.undo(at, context);
             }
             if self.faults[at].phase == Phase::Installing {
@@ -126,17 +129,17 @@ impl FaultEngine {
             Err(why) => return self.skip(at, why, context),
         };
         let kind = self.faults[at].plan.kind;
-        if let (FaultKind::Kill, Some((topic, partition))) = (kind, &resolved.partition) {
+        if let (true, Some((topic, partition))) = (kind.is_kill(), &resolved.partition) {
             (context.before_kill)(topic, *partition);
         }
         let fault = &mut self.faults[at];
-        fault.done_ns = crate::clock::now_ns();
+        fault.done_ns = (context.clock)();
         record_fault(context, fault.index, 0, bits(&resolved.nodes));
         fault.resolved = resolved;
         fault.phase = Phase::Installing;
         let done = if links::mode(kind).is_some() {
-            if let Some(proxies) = context.cluster.proxies() {
-                fault.before = links::total(proxies, &fault.resolved.links);
+            if let Some(all) = context.cluster.links() {
+                fault.before = links::total(all, &fault.resolved.links);
             }
             self.set_links(at, context) > 0
         } else {
@@ -146,13 +149,18 @@ impl FaultEngine {
             })
         };
         if !done {
-            self.skip(at, "it could not be done: no such process or link".into(), context);
+            self.skip(
+                at,
+                "it could not be done: no such process or link, or the container engine did not answer"
+                    .into(),
+                context,
+            );
         }
     }
 
     /// Puts the links of a fault into the strongest mode that a fault in force asks of them; returns how many there are.
     fn set_links(&self, at: usize, context: &mut FaultContext<'_>) -> usize {
-        let Some(proxies) = context.cluster.proxies() else { return 0 };
+        let Some(all) = context.cluster.links() else { return 0 };
         let mode_of = |link: &(LinkEnd, NodeId)| {
             self.faults
                 .iter()
@@ -162,7 +170,7 @@ impl FaultEngine {
                 .unwrap_or_default()
         };
         let links = &self.faults[at].resolved.links;
-        links.iter().filter(|link| proxies.set_mode(link.0, link.1, mode_of(link))).count()
+        links.iter().filter(|link| all.set_mode(link.0, link.1, mode_of(link))).count()
     }
 
     fn skip(&mut self, at: usize, why: String, context: &mut FaultContext<'_>) {
@@ -178,17 +186,16 @@ impl FaultEngine {
         let kind = fault.plan.kind;
         let nodes = fault.resolved.nodes.clone();
         let evidence = match kind {
-            FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => {
-                context.cluster.proxies().and_then(|proxies| {
-                    links::effect(kind, fault.before, links::total(proxies, &fault.resolved.links))
-                })
-            }
+            FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => context
+                .cluster
+                .links()
+                .and_then(|all| links::effect(kind, fault.before, links::total(all, &fault.resolved.links))),
             FaultKind::Pause => context
                 .cluster
                 .hands()
                 .filter(|hands| nodes.iter().all(|node| hands.is_paused(*node)))
                 .map(|_| "the kernel says stopped".to_owned()),
-            FaultKind::Kill | FaultKind::Stop => {
+            _ => {
                 let mut ended = Vec::new();
                 for node in &nodes {
                     let exit = context.cluster.hands().and_then(|hands| hands.exited(*node, Duration::ZERO));
@@ -207,12 +214,34 @@ impl FaultEngine {
                 let all_gone = nodes
                     .iter()
                     .all(|node| context.cluster.hands().is_some_and(|hands| hands.pid(*node).is_none()));
+                if all_gone && kind == FaultKind::KillDisk {
+                    let is_empty =
+                        |node: &NodeId| context.cluster.hands().is_some_and(|hands| hands.wipe(*node));
+                    if !nodes.iter().all(is_empty) {
+                        return self.skip(
+                            at,
+                            "what the node had stored could not be removed".into(),
+                            context,
+                        );
+                    }
+                    fault.evidence.push_str(", and its disk is empty");
+                }
+                if all_gone && kind == FaultKind::KillPower {
+                    let forget =
+                        |node: &NodeId| context.cluster.hands().and_then(|hands| hands.forget(*node));
+                    let lost = nodes.iter().filter_map(forget).filter(|lost| *lost).count();
+                    let _ = write!(
+                        fault.evidence,
+                        ", and {lost} of {} lost writes that were not flushed",
+                        nodes.len()
+                    );
+                }
                 all_gone.then(|| fault.evidence.clone())
             }
         };
         if let Some(evidence) = evidence {
             fault.evidence = evidence;
-            fault.effect_ns = Some(crate::clock::now_ns());
+            fault.effect_ns = Some((context.clock)());
             fault.phase = Phase::Installed;
             record_fault(context, fault.index, 1, bits(&nodes));
         }
@@ -225,7 +254,7 @@ impl FaultEngine {
         if fault.effect_ns.is_none() {
             record_fault(context, fault.index, 4, bits(&nodes));
         } else if links::mode(kind).is_some() {
-            let now = context.cluster.proxies().map(|proxies| links::total(proxies, &fault.resolved.links));
+            let now = context.cluster.links().map(|all| links::total(all, &fault.resolved.links));
             if let Some(evidence) = now.and_then(|now| links::effect(kind, fault.before, now)) {
                 fault.evidence = evidence;
             }
@@ -240,7 +269,7 @@ impl FaultEngine {
                     context.cluster.hands().map(|hands| hands.resume(*node));
                 }
             }
-            FaultKind::Kill | FaultKind::Stop => {
+            _ => {
                 for node in &nodes {
                     let started = context.cluster.hands().and_then(|hands| {
                         // A graceful stop that took longer than the fault lasts ends here.
@@ -252,7 +281,7 @@ impl FaultEngine {
                     });
                     if started.is_some() {
                         record_process(context, *node, 0, 0);
-                        self.starting.insert(*node, crate::clock::now_ns());
+                        self.starting.insert(*node, (context.clock)());
                     }
                 }
                 let fault = &mut self.faults[at];
@@ -261,7 +290,7 @@ impl FaultEngine {
             }
         }
         let fault = &mut self.faults[at];
-        fault.undone_ns = Some(crate::clock::now_ns());
+        fault.undone_ns = Some((context.clock)());
         fault.phase = Phase::Over;
         record_fault(context, fault.index, 2, bits(&nodes));
     }
@@ -269,9 +298,11 @@ impl FaultEngine {
     /// A kill is undone when the node's door is open again.
     fn watch_restarts(&mut self, context: &mut FaultContext<'_>) {
         let mut opened = Vec::new();
+        // A node that does not open its door by then is told as trouble.
+        let restart_within_ns = context.cluster.ready_within().as_nanos() as u64;
         for (node, since) in &self.starting {
             let answers = context.cluster.hands().is_some_and(|hands| hands.accepts(*node));
-            if answers || crate::clock::now_ns() > since + RESTART_WITHIN_NS {
+            if answers || (context.clock)() > since + restart_within_ns {
                 opened.push((*node, answers));
             }
         }
@@ -286,11 +317,22 @@ impl FaultEngine {
             let waits = fault.resolved.nodes.iter().any(|node| starting.contains_key(node));
             if fault.phase == Phase::Undoing && !waits {
                 fault.phase = Phase::Over;
-                fault.undone_ns = Some(crate::clock::now_ns());
+                fault.undone_ns = Some((context.clock)());
                 record_fault(context, fault.index, 2, bits(&fault.resolved.nodes));
             }
         }
     }
+}
+
+/// A leader that comes back before it was replaced would only lead again, and nothing was put to the test.
+fn waits_for_successor(fault: &Active, context: &FaultContext<'_>) -> bool {
+    let Some((topic, partition)) = &fault.resolved.partition else { return false };
+    let Some(state) = context.leadership.partition(topic, *partition) else { return false };
+    let replaced = state.leader.is_some_and(|leader| !fault.resolved.nodes.contains(&leader));
+    fault.plan.kind.is_kill()
+        && state.replicas.len() > 1
+        && !replaced
+        && context.now_ns < fault.done_ns + SUCCESSOR_WITHIN_NS
 }
 
 fn is_due(trigger: Trigger, context: &FaultContext<'_>) -> bool {
@@ -302,7 +344,8 @@ fn is_due(trigger: Trigger, context: &FaultContext<'_>) -> bool {
 
 fn hit(hands: &mut dyn Hands, kind: FaultKind, node: NodeId) -> bool {
     match kind {
-        FaultKind::Kill => hands.kill(node),
+        FaultKind::Kill | FaultKind::KillDisk | FaultKind::KillPower => hands.kill(node),
+        FaultKind::KillHost => hands.silence(node) && hands.kill(node),
         FaultKind::Stop => hands.stop(node),
         FaultKind::Pause => hands.pause(node),
         FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => false,
@@ -311,7 +354,7 @@ fn hit(hands: &mut dyn Hands, kind: FaultKind, node: NodeId) -> bool {
 
 fn record_fault(context: &mut FaultContext<'_>, index: u32, flags: u8, nodes: u64) {
     (context.record)(Event {
-        t_ns: crate::clock::now_ns(),
+        t_ns: (context.clock)(),
         msg: 0,
         a: nodes,
         b: index,
@@ -324,7 +367,7 @@ fn record_fault(context: &mut FaultContext<'_>, index: u32, flags: u8, nodes: u6
 fn record_process(context: &mut FaultContext<'_>, node: NodeId, flags: u8, code: u64) {
     let pid = context.cluster.hands().and_then(|hands| hands.pid(node)).unwrap_or(0);
     (context.record)(Event {
-        t_ns: crate::clock::now_ns(),
+        t_ns: (context.clock)(),
         msg: u64::from(pid),
         a: code,
         b: node.0,

@@ -10,4 +10,5 @@ pub mod proxy;
 mod resolve;
 
 pub use engine::{FaultContext, FaultEngine};
+pub use links::{Links, touches_clients};
 pub use resolve::{Leadership, PartitionState};

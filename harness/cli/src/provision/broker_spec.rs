@@ -32,8 +32,10 @@ pub struct BrokerSpec {
     pub peers: Vec<(NodeId, SocketAddr)>,
     /// The flush policy of the topics.
     pub flush: Flush,
-    /// Replicas of the topic that holds committed offsets.
-    pub offsets_replicas: i16,
+    /// Replicas of the brokers' own topics: committed offsets, transactions.
+    pub internal_replicas: i16,
+    /// How long a follower may lag behind before it leaves the ISR, ms.
+    pub replica_lag_time_max_ms: u64,
     /// Seeds member ids and back-off.
     pub seed: u64,
     /// Planted bugs, by name.

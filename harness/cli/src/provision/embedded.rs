@@ -1,13 +1,13 @@
 //! A cluster of the bundled reference broker: child processes on a loopback address of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mqproof_core::ids::NodeId;
-use mqproof_core::plan::{FaultTarget, Flush, Plan, Role};
+use mqproof_core::plan::{FaultKind, FaultTarget, Flush, Plan, Role};
 use rustix::process::Signal;
 use tokio::runtime::Handle;
 
@@ -15,7 +15,8 @@ use super::broker_spec::BrokerSpec;
 use super::cluster::{Cluster, Hands, ProvisionError};
 use super::loopback::Loopback;
 use super::node_process::{Exit, NodeProcess};
-use crate::faults::proxy::{LinkEnd, ProxyNet};
+use crate::faults::Links;
+use crate::faults::proxy::{LinkEnd, LinkMode, ProxyNet};
 
 /// How long the nodes are given to accept connections.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -27,6 +28,10 @@ pub struct Embedded {
     controllers: Vec<NodeId>,
     addresses: Loopback,
     proxies: ProxyNet,
+    /// Nodes whose links are held, because their machine is to be taken for dead.
+    silent: BTreeSet<NodeId>,
+    /// What the nodes store, a directory each.
+    data: PathBuf,
 }
 
 impl Embedded {
@@ -53,7 +58,8 @@ impl Embedded {
             let text = serde_json::to_string(&spec).expect("a specification is plain data");
             nodes.insert(*node, NodeProcess::new(text, logs.join(format!("node-{node}.log"))));
         }
-        let mut cluster = Self { nodes, brokers, controllers, addresses, proxies };
+        let mut cluster =
+            Self { nodes, brokers, controllers, addresses, proxies, silent: BTreeSet::new(), data };
         // The controllers first, so that brokers find them at once.
         for node in cluster.controllers.clone().into_iter().chain(cluster.brokers.clone()) {
             cluster.start(node).map_err(io_error(format!("cannot start node {node}")))?;
@@ -82,6 +88,17 @@ impl Embedded {
             }
         }
         Ok(())
+    }
+
+    /// Changes all proxied links at a node; false if there are none.
+    fn set_links_of(&self, node: NodeId, mode: LinkMode) -> bool {
+        let at_node = |(from, to): &(LinkEnd, NodeId)| *from == LinkEnd::Node(node) || *to == node;
+        self.proxies
+            .links()
+            .filter(at_node)
+            .filter(|(from, to)| self.proxies.set_mode(*from, *to, mode))
+            .count()
+            > 0
     }
 
     fn door(&self, node: NodeId) -> SocketAddr {
@@ -117,7 +134,7 @@ impl Cluster for Embedded {
         self.controllers.clone()
     }
 
-    fn proxies(&self) -> Option<&ProxyNet> {
+    fn links(&self) -> Option<&dyn Links> {
         Some(&self.proxies)
     }
 
@@ -137,11 +154,24 @@ impl Cluster for Embedded {
 
 impl Hands for Embedded {
     fn start(&mut self, node: NodeId) -> io::Result<u32> {
+        if self.silent.remove(&node) {
+            self.set_links_of(node, LinkMode::Pass);
+        }
         self.nodes.get_mut(&node).ok_or(io::ErrorKind::NotFound)?.start()
     }
 
     fn kill(&mut self, node: NodeId) -> bool {
         self.nodes.get(&node).is_some_and(|process| process.signal(Signal::KILL))
+    }
+
+    /// What goes through a proxy is held there. What does not is on loopback, whose ends are told of a death.
+    fn silence(&mut self, node: NodeId) -> bool {
+        self.silent.insert(node);
+        self.set_links_of(node, LinkMode::Stall)
+    }
+
+    fn wipe(&mut self, node: NodeId) -> bool {
+        std::fs::remove_dir_all(data_dir(&self.data, node)).is_ok()
     }
 
     fn stop(&mut self, node: NodeId) -> bool {
@@ -177,6 +207,10 @@ impl Hands for Embedded {
     }
 }
 
+fn data_dir(data: &Path, node: NodeId) -> PathBuf {
+    data.join(format!("node-{node}"))
+}
+
 fn io_error(what: String) -> impl FnOnce(io::Error) -> ProvisionError {
     move |source| ProvisionError::Io { what, source }
 }
@@ -194,6 +228,10 @@ impl Touched {
     fn by(plan: &Plan) -> Self {
         let mut touched = Self::default();
         for fault in &plan.faults {
+            if fault.kind == FaultKind::KillHost {
+                // A machine that dies is silent towards everybody.
+                touched = Self { clients: true, brokers: true, controllers: true };
+            }
             let FaultTarget::Link(a, b) = &fault.target else { continue };
             let either = |is: fn(&Role) -> bool| is(a) || is(b);
             let controller_nodes = |role: &Role| matches!(role, Role::Nodes(nodes) if nodes.iter().any(|node| node.0 > plan.topology.brokers));
@@ -277,18 +315,23 @@ fn spec(
         cluster_id: format!("mqproof-{:016x}", plan.seed),
         node,
         is_controller,
-        data_dir: data.join(format!("node-{node}")),
+        data_dir: data_dir(data, node),
         client_listen: (!is_controller).then(|| addresses.client(node)),
         internal_listen: addresses.internal(node),
         client_advertised: proxies.has(LinkEnd::Clients, node).then(|| addresses.client_proxy(node)),
         controllers: controllers.iter().map(|to| (*to, reach(*to))).collect(),
         peers: brokers.iter().filter(|to| **to != node).map(|to| (*to, reach(*to))).collect(),
         flush: flushes.max_by_key(strictness).unwrap_or(Flush::PageCache),
-        offsets_replicas: plan.topology.brokers.min(3) as i16,
+        internal_replicas: plan.topology.brokers.min(3) as i16,
+        replica_lag_time_max_ms: REPLICA_LAG_TIME_MAX_MS * u64::from(plan.stretch),
         seed: plan.seed ^ u64::from(node.0),
         defects: defects.to_vec(),
     }
 }
+
+/// How long a follower may lag behind, at the scenario's own pace. A link that is stalled for less leaves the ISR whole, as
+/// it does with Kafka's 30 s; a slower clock stalls for longer.
+const REPLICA_LAG_TIME_MAX_MS: u64 = 2_000;
 
 /// A broker has one policy: the strictest that any of its topics asks for.
 fn strictness(flush: &Flush) -> (u8, std::cmp::Reverse<u64>) {

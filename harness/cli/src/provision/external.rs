@@ -3,7 +3,7 @@
 use mqproof_core::ids::NodeId;
 
 use super::cluster::{Cluster, Hands};
-use crate::faults::proxy::ProxyNet;
+use crate::faults::Links;
 
 /// Somebody else's cluster.
 pub struct External {
@@ -35,7 +35,7 @@ impl Cluster for External {
         Vec::new()
     }
 
-    fn proxies(&self) -> Option<&ProxyNet> {
+    fn links(&self) -> Option<&dyn Links> {
         None
     }
 

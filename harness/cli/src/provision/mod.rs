@@ -5,14 +5,18 @@
 
 mod broker_spec;
 mod cluster;
+mod containers;
 mod embedded;
 mod external;
 mod loopback;
 mod node_process;
+mod simulated;
 mod spawner;
 
 pub use broker_spec::BrokerSpec;
 pub use cluster::{Cluster, Hands, ProvisionError};
+pub use containers::{ClusterPool, ContainerOrder, product, remains, remove};
 pub use embedded::Embedded;
 pub use external::External;
+pub use simulated::SimCluster;
 pub use spawner::{die_with_parent, spawn};

@@ -1,45 +1,15 @@
 //! The commands that show more: `why` and `replay`.
 
-use mqproof_core::verdict::{CellResult, RunReport};
+use mqproof_core::verdict::CellResult;
 
 /// `mqproof why RUN ID`.
-pub fn why(run_dir: &str, witness: &str) -> String {
-    format!("mqproof why {} {witness}", quoted(run_dir))
+pub fn why(run_dir: &str, cell: &CellResult, witness: &str) -> String {
+    format!("mqproof why {} {witness}", quoted(cell.run_dir.as_deref().unwrap_or(run_dir)))
 }
 
-/// The command that runs a cell again: the same plan, and on a live system another interleaving.
-pub fn replay(report: &RunReport, cell: &CellResult) -> String {
-    let mut words = vec!["mqproof".to_owned(), "run".to_owned(), quoted(&cell.path)];
-    words.push("--on".to_owned());
-    words.push(quoted(&on(report, &cell.system.name)));
-    words.push("--seed".to_owned());
-    words.push(cell.seed.to_string());
-    for (path, value) in &cell.matrix {
-        words.push("--set".to_owned());
-        words.push(quoted(&format!("{path}={value}")));
-    }
-    for defect in &cell.system.defects {
-        words.push("--defect".to_owned());
-        words.push(quoted(defect));
-    }
-    words.join(" ")
-}
-
-/// The system as it was asked for, with its address and profile.
-fn on(report: &RunReport, system: &str) -> String {
-    let mut arguments = report.run.command.iter();
-    while let Some(argument) = arguments.next() {
-        let list = match argument.strip_prefix("--on=") {
-            Some(list) => Some(list),
-            None if argument == "--on" => arguments.next().map(String::as_str),
-            None => None,
-        };
-        let named = |item: &&str| item.split(['=', '@']).next() == Some(system);
-        if let Some(item) = list.and_then(|list| list.split(',').find(named)) {
-            return item.to_owned();
-        }
-    }
-    system.to_owned()
+/// The command that runs a cell again, as typed.
+pub fn replay(cell: &CellResult) -> String {
+    cell.replay.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// As a shell takes it.

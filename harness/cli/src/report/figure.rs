@@ -3,7 +3,7 @@
 use mqproof_core::property::Property;
 use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
 
-use super::text::{product, property, quantity, span, stopped, thousands};
+use super::text::{at_least, product, property, quantity, span, stopped, thousands};
 
 /// The number behind the word of a check, for a cell of a table: `0 of 8,014`, `1,204 pairs`, `400 ms`.
 pub fn figure(check: &CheckResult) -> String {
@@ -34,7 +34,7 @@ pub fn figure(check: &CheckResult) -> String {
 pub fn phrase(check: &CheckResult) -> Option<String> {
     let property = property(check)?;
     let count = thousands(check.count);
-    let value = check.value.map(|value| quantity(value, check.unit.as_deref()));
+    let value = check.value.map(|value| at_least(check.is_least(), quantity(value, check.unit.as_deref())));
     Some(match property {
         Property::AckedLoss => format!("{count} lost"),
         Property::DuplicateAppend => format!("{count} stored twice"),
@@ -45,6 +45,10 @@ pub fn phrase(check: &CheckResult) -> Option<String> {
         Property::OrderLog | Property::OrderConsumer | Property::OrderPerKey => {
             format!("{count} of {} pairs out of order", thousands(check.exercised))
         }
+        Property::TornTransaction if check.count == 0 => {
+            format!("{} transactions whole", thousands(check.exercised))
+        }
+        Property::TornTransaction => format!("{count} of {} transactions torn", thousands(check.exercised)),
         Property::Rto => format!("recovery {}", value?),
         Property::Rpo => return None,
         Property::AckLatency => format!("ack p99 {}", value?),
@@ -57,6 +61,9 @@ pub fn phrase(check: &CheckResult) -> Option<String> {
         Property::FailVisible => format!("{count} delivered though refused"),
         Property::Divergence => format!("{count} offsets with two messages"),
         Property::HighWatermarkRollback => format!("{count} gone after delivery"),
+        Property::AbortedRead => format!("{count} read of aborted transactions"),
+        Property::EarlyRead => format!("{count} read before their commit"),
+        Property::HangingTransaction => format!("{count} logs with a transaction that never ends"),
     })
 }
 
@@ -91,7 +98,13 @@ pub fn numbers(cell: &CellResult) -> String {
         && !parts.iter().any(|part| part.starts_with("recovery"))
         && let Some(rto) = cell.metrics.rto_ms
     {
-        parts.push(format!("recovery {}", span(rto)));
+        parts.push(format!("recovery {}", at_least(cell.metrics.rto_is_least, span(rto))));
+    }
+    if let Some(ms) = cell.metrics.rto_after_leader_ms {
+        let with_leader = format!(" (last {} with a leader)", span(ms));
+        for recovery in parts.iter_mut().filter(|part| part.starts_with("recovery")) {
+            recovery.push_str(&with_leader);
+        }
     }
     parts.dedup();
     parts.join(" · ")

@@ -6,7 +6,7 @@ use mqproof_core::verdict::*;
 
 /// Nine cells of four scenarios on two systems.
 pub fn report() -> RunReport {
-    let results = vec![
+    let mut results = vec![
         survives("reference", "quorum", VerdictWord::NotObserved, 0),
         survives("kafka", "quorum", VerdictWord::NotObserved, 0),
         defective(),
@@ -17,31 +17,37 @@ pub fn report() -> RunReport {
         inconclusive(),
         drained(),
     ];
-    RunReport {
-        schema: VERDICT_SCHEMA.to_owned(),
-        run: RunInfo {
-            id: "20261121-0240".to_owned(),
-            seed: 7,
-            started: "2026-11-21T02:40:00Z".to_owned(),
-            duration_ms: 61_400,
-            version: "0.1.0".to_owned(),
-            command: ["mqproof", "run", "scenarios/smoke", "--on", "reference,kafka=127.0.0.1:9092"]
-                .map(str::to_owned)
-                .to_vec(),
-            interrupted: false,
-            exit_status: 1,
-            environment: Environment {
-                cores: 2,
-                load_average: Some(0.42),
-                kernel: "Linux 6.12".to_owned(),
-                file_system: Some("ext4".to_owned()),
-                client_library: "librdkafka 2.12.1".to_owned(),
-                git_commit: Some("0123abcd".to_owned()),
-                binary_crc32c: Some("9a3c11fe".to_owned()),
-            },
-        },
-        results,
+    for cell in &mut results {
+        cell.replay = replay(cell);
     }
+    let run = RunInfo {
+        id: "20261121-0240".to_owned(),
+        seed: 7,
+        started: "2026-11-21T02:40:00Z".to_owned(),
+        duration_ms: 61_400,
+        version: "0.1.0".to_owned(),
+        command: ["mqproof", "run", "scenarios/smoke", "--on", "reference,kafka=127.0.0.1:9092"]
+            .map(str::to_owned)
+            .to_vec(),
+        interrupted: false,
+        exit_status: 1,
+        environment: Environment {
+            cores: 2,
+            load_average: Some(0.42),
+            kernel: "Linux 6.12".to_owned(),
+            file_system: Some("ext4".to_owned()),
+            client_library: "librdkafka 2.12.1".to_owned(),
+            git_commit: Some("0123abcd".to_owned()),
+            binary_crc32c: Some("9a3c11fe".to_owned()),
+        },
+    };
+    RunReport::new(run, results)
+}
+
+fn replay(cell: &CellResult) -> Vec<String> {
+    let mut words = vec!["mqproof", "run", &cell.path, "--on", &cell.system.name, "--seed", "7"];
+    words.extend(cell.system.defects.iter().flat_map(|defect| ["--defect", defect]));
+    words.into_iter().map(str::to_owned).collect()
 }
 
 /// Nothing but cells that held.
@@ -49,12 +55,12 @@ pub fn clean() -> RunReport {
     let mut report = report();
     report.results.retain(|cell| cell.verdict == VerdictWord::NotObserved);
     report.run.exit_status = 0;
-    report
+    RunReport::new(report.run, report.results)
 }
 
 /// Many cells: 20 scenarios in two directories × 4 systems × 3 repeats.
 pub fn large() -> RunReport {
-    let mut report = clean();
+    let report = clean();
     let mut results = Vec::new();
     for scenario in 0..20 {
         for system in ["reference", "kafka", "rabbitmq", "rocketmq"] {
@@ -70,8 +76,7 @@ pub fn large() -> RunReport {
             }
         }
     }
-    report.results = results;
-    report
+    RunReport::new(report.run, results)
 }
 
 /// The witness of the violated cell.
@@ -251,6 +256,7 @@ fn survives(name: &str, durability: &str, verdict: VerdictWord, lost: u64) -> Ce
             ack_latency_us: Some(quantiles(if name == "reference" { 620 } else { 1840 })),
             e2e_latency_us: Some(quantiles(if name == "reference" { 910 } else { 2900 })),
             rto_ms: Some(recovery),
+            rto_after_leader_ms: (name != "reference").then_some(120.0),
             rpo_records: Some(lost),
             drain_ms: Some(412.0),
             self_lag_p99_us: Some(210),
@@ -259,7 +265,7 @@ fn survives(name: &str, durability: &str, verdict: VerdictWord, lost: u64) -> Ce
         clock_epsilon_ns: 0,
         duration_ms: 6_810,
         timeline: Some(timeline(recovery)),
-        notes: Vec::new(),
+        ..CellResult::default()
     }
 }
 
@@ -425,6 +431,7 @@ fn drained() -> CellResult {
     cell.required = ["acked_loss", "drain"].map(str::to_owned).to_vec();
     cell.faults.clear();
     cell.metrics.rto_ms = None;
+    cell.metrics.rto_after_leader_ms = None;
     if let Some(timeline) = &mut cell.timeline {
         timeline.faults.clear();
         timeline.outages.clear();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mqproof_core::property::Property;
-use mqproof_core::verdict::{CellResult, CheckResult, RunReport, VerdictWord};
+use mqproof_core::verdict::{CellResult, CheckResult, ExitStatus, RunReport, VerdictWord};
 
 use super::figure;
 use super::text::{counted, listed, product, property, stopped, thousands};
@@ -24,7 +24,11 @@ pub fn headline(report: &RunReport) -> String {
         return if why.to_lowercase().contains("canary") {
             stopped(&format!("No verdict: a checker missed a fault planted in its own history ({why})"))
         } else {
-            stopped(&format!("No verdict on {}: trouble of our own, {why}", counted(count, "cell")))
+            let whose = match report.run.exit_status {
+                status if status == ExitStatus::Environment as u8 => "the environment does not allow it",
+                _ => "trouble of our own",
+            };
+            stopped(&format!("No verdict on {}: {whose}, {why}", counted(count, "cell")))
         };
     }
     let open =
@@ -173,6 +177,10 @@ fn breach(check: &CheckResult) -> String {
         Property::OrderPerKey => "delivers keys out of order",
         Property::Divergence => "shows two messages at one offset",
         Property::HighWatermarkRollback => "takes back records that it had delivered",
+        Property::AbortedRead => "shows records of aborted transactions",
+        Property::EarlyRead => "shows records before their commit",
+        Property::TornTransaction => "tears transactions",
+        Property::HangingTransaction => "leaves transactions open for ever",
         Property::Rto => "recovers too slowly",
         Property::Rpo => "loses more records than allowed",
         Property::AckLatency => "acknowledges too slowly",

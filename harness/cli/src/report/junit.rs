@@ -14,12 +14,12 @@ pub fn render(report: &RunReport, run_dir: &str) -> String {
     let mut junit = Report::new("mqproof");
     junit.set_time(Duration::from_millis(report.run.duration_ms));
     for cell in &report.results {
-        junit.add_test_suite(suite(report, cell, run_dir));
+        junit.add_test_suite(suite(cell, run_dir));
     }
     junit.to_string().expect("writing to memory does not fail")
 }
 
-fn suite(report: &RunReport, cell: &CellResult, run_dir: &str) -> TestSuite {
+fn suite(cell: &CellResult, run_dir: &str) -> TestSuite {
     let mut suite = TestSuite::new(cell.cell_id.as_str());
     suite.set_time(Duration::from_millis(cell.duration_ms));
     suite.add_property(("seed", cell.seed.to_string().as_str()));
@@ -33,7 +33,7 @@ fn suite(report: &RunReport, cell: &CellResult, run_dir: &str) -> TestSuite {
     };
     for check in &cell.checks {
         if cell.required.contains(&check.property) || judged(check.verdict) {
-            suite.add_test_case(case(report, cell, check, run_dir));
+            suite.add_test_case(case(cell, check, run_dir));
         }
     }
     // A cell that was not run, or whose trouble belongs to no check, must not look like an empty success.
@@ -45,9 +45,8 @@ fn suite(report: &RunReport, cell: &CellResult, run_dir: &str) -> TestSuite {
     suite
 }
 
-fn case(report: &RunReport, cell: &CellResult, check: &CheckResult, run_dir: &str) -> TestCase {
-    let description =
-        (check.verdict == VerdictWord::Violated).then(|| evidence(report, cell, check, run_dir));
+fn case(cell: &CellResult, check: &CheckResult, run_dir: &str) -> TestCase {
+    let description = (check.verdict == VerdictWord::Violated).then(|| evidence(cell, check, run_dir));
     let message = format!("{}: {}", figure::figure(check), check.why);
     let message = if figure::figure(check) == check.why { check.why.clone() } else { message };
     let mut case = named(cell, &check.property, status(check.verdict, &message, description));
@@ -79,15 +78,15 @@ fn status(verdict: VerdictWord, message: &str, description: Option<String>) -> T
     status
 }
 
-fn evidence(report: &RunReport, cell: &CellResult, check: &CheckResult, run_dir: &str) -> String {
+fn evidence(cell: &CellResult, check: &CheckResult, run_dir: &str) -> String {
     let mut text = String::new();
     for witness in &check.witnesses {
         let _ = writeln!(text, "{} {}", witness.id, witness.summary);
     }
     if let Some(first) = check.witnesses.first() {
-        let _ = writeln!(text, "rule: {}\nwhy: {}", first.rule, command::why(run_dir, &first.id));
+        let _ = writeln!(text, "rule: {}\nwhy: {}", first.rule, command::why(run_dir, cell, &first.id));
     }
-    let _ = writeln!(text, "replay: {}", command::replay(report, cell));
+    let _ = writeln!(text, "replay: {}", command::replay(cell));
     text
 }
 

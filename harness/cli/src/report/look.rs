@@ -76,6 +76,12 @@ pub fn right(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(columns(text))))
 }
 
+/// Adds a line, without the blanks at its end.
+pub fn push_line(out: &mut String, line: &str) {
+    out.push_str(line.trim_end());
+    out.push('\n');
+}
+
 /// Cut to a width, with an ellipsis if something is missing.
 pub fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use mqproof_core::verdict::{RunReport, VerdictWord};
 
+use super::summary::{self, Summary};
 use super::text::{class, span, thousands};
 use super::{command, figure, headline};
 
@@ -30,6 +31,9 @@ pub fn render(report: &RunReport, run_dir: &str) -> String {
         ];
         let _ = writeln!(out, "| {} |", row.map(|text| escaped(&text)).join(" | "));
     }
+    if let Some(summary) = summary::summary(report) {
+        side_by_side(&mut out, &summary);
+    }
     for cell in report.results.iter().filter(|cell| cell.verdict == VerdictWord::Violated) {
         let violated = cell.checks.iter().filter(|check| check.verdict == VerdictWord::Violated);
         let Some(witness) = violated.flat_map(|check| &check.witnesses).next() else { continue };
@@ -38,8 +42,8 @@ pub fn render(report: &RunReport, run_dir: &str) -> String {
             "\n**{}** {}\n\n```\n{}\n{}\n```",
             witness.id,
             escaped(&witness.summary),
-            command::why(run_dir, &witness.id),
-            command::replay(report, cell)
+            command::why(run_dir, cell, &witness.id),
+            command::replay(cell)
         );
     }
     let _ = writeln!(
@@ -52,6 +56,25 @@ pub fn render(report: &RunReport, run_dir: &str) -> String {
         report.run.exit_status
     );
     out
+}
+
+/// The systems next to each other.
+fn side_by_side(out: &mut String, summary: &Summary) {
+    let titles: Vec<String> = summary.systems.iter().map(|system| escaped(&system.title())).collect();
+    let _ = writeln!(out, "\n| scenario | class | {} |", titles.join(" | "));
+    let _ = writeln!(out, "|---|---|{}", "---|".repeat(titles.len()));
+    for row in &summary.rows {
+        let entries = row.entries.iter().map(|entry| match entry {
+            Some(entry) => {
+                let word = format!("{} {}", entry.word.sign(), entry.word);
+                escaped(&std::iter::once(word).chain(entry.figures.clone()).collect::<Vec<_>>().join(" · "))
+            }
+            None => "not run".to_owned(),
+        });
+        let name = if row.first { escaped(&row.scenario) } else { String::new() };
+        let entries = entries.collect::<Vec<_>>().join(" | ");
+        let _ = writeln!(out, "| {name} | {} | {entries} |", escaped(&row.class));
+    }
 }
 
 /// So that no name breaks a table or becomes markup.

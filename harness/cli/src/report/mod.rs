@@ -7,7 +7,7 @@
 mod command;
 mod figure;
 #[cfg(test)]
-mod fixture;
+pub mod fixture;
 mod headline;
 mod html;
 mod json;
@@ -16,6 +16,7 @@ mod look;
 mod markdown;
 mod progress;
 mod side_by_side;
+mod summary;
 mod svg;
 mod terminal;
 mod text;
@@ -25,9 +26,10 @@ use std::path::Path;
 
 use mqproof_core::verdict::RunReport;
 
-pub use look::Look;
+pub use look::{Look, columns, padded, push_line, right, wrapped_list};
 pub use progress::Progress;
 pub use terminal::render as final_table;
+pub use text::{span, thousands};
 pub use why::{life, witness};
 
 /// Renders one file of a run directory: the report, and the directory as it stands in commands for the reader.

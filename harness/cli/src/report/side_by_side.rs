@@ -9,7 +9,7 @@ use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
 
 use super::figure;
 use super::headline::count_words;
-use super::text::{bound, class, counted, product, property, quantity, severity, thousands, title};
+use super::text::{at_least, bound, class, counted, product, property, quantity, thousands, title};
 
 /// The whole comparison.
 pub struct SideBySide {
@@ -111,12 +111,6 @@ pub fn side_by_side(cells: &[CellResult]) -> SideBySide {
             });
         }
     }
-    // What is true of every cell distinguishes none, and needs no mark.
-    let common: BTreeSet<&String> = cells
-        .iter()
-        .flat_map(|cell| &cell.notes)
-        .filter(|note| cells.iter().all(|cell| cell.checks.is_empty() || cell.notes.contains(note)))
-        .collect();
     let mut groups: Vec<Group> = Vec::new();
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for cell in cells {
@@ -134,7 +128,7 @@ pub fn side_by_side(cells: &[CellResult]) -> SideBySide {
             name: cell.scenario.clone(),
             about: cell.about.clone(),
             decides: cell.decides.clone(),
-            rows: rows(&mine, &systems, &common),
+            rows: rows(&mine, &systems, &common_notes(&mine)),
         };
         let directory = cell.path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
         match groups.iter_mut().find(|group| group.directory == directory) {
@@ -150,6 +144,15 @@ fn column_of(systems: &[Column], cell: &CellResult) -> Option<usize> {
         (&column.name, &column.version, &column.profile)
             == (&cell.system.name, &cell.system.version, &cell.system.profile)
     })
+}
+
+/// Notes that mark no entry: what is true of every cell of a scenario, and how its links were reached.
+fn common_notes<'a>(cells: &[(usize, &'a CellResult)]) -> BTreeSet<&'a String> {
+    let judged: Vec<_> = cells.iter().filter(|(_, cell)| !cell.checks.is_empty()).collect();
+    let common = |note: &&String| {
+        note.starts_with("links: ") || judged.iter().all(|(_, cell)| cell.notes.contains(note))
+    };
+    cells.iter().flat_map(|(_, cell)| &cell.notes).filter(common).collect()
 }
 
 /// Whether a check gets a row: what the scenario expects, and whatever is violated.
@@ -211,7 +214,7 @@ fn entry(property_name: &str, repeats: &[(usize, &CellResult)], common: &BTreeSe
         .collect();
     let notes: BTreeSet<&String> = repeats.iter().flat_map(|(_, cell)| &cell.notes).collect();
     let notes: Vec<String> = notes.difference(common).map(|note| (*note).clone()).collect();
-    let Some((cell, worst)) = checks.iter().max_by_key(|(_, check)| severity(check.verdict)).copied() else {
+    let Some((cell, worst)) = checks.iter().max_by_key(|(_, check)| check.verdict.severity()).copied() else {
         let (index, cell) = repeats.first()?;
         // A cell with other checks was not asked for this one.
         if !cell.checks.is_empty() {
@@ -253,16 +256,17 @@ fn cells_missing(property_name: &str, repeats: &[(usize, &CellResult)]) -> Optio
 
 /// The median as the value, and range, number of runs and bound below it.
 fn metric(checks: &[(usize, &CheckResult)], worst: &CheckResult) -> (Option<String>, String) {
-    let mut values: Vec<f64> = checks.iter().filter_map(|(_, check)| check.value).collect();
-    values.sort_by(f64::total_cmp);
+    let value = |(_, check): &(usize, &CheckResult)| Some((check.value?, check.is_least()));
+    let mut values: Vec<(f64, bool)> = checks.iter().filter_map(value).collect();
+    values.sort_by(|one, other| one.0.total_cmp(&other.0));
     if values.is_empty() {
         return (None, worst.why.clone());
     }
-    let unit = worst.unit.as_deref();
+    let told = |(value, is_least)| at_least(is_least, quantity(value, worst.unit.as_deref()));
     let mut parts = Vec::new();
     if values.len() > 1 {
         let (least, most) = (values[0], values[values.len() - 1]);
-        let (least, most) = (quantity(least, unit), quantity(most, unit));
+        let (least, most) = (told(least), told(most));
         let range = if least == most { String::new() } else { format!("{least}–{most}, ") };
         parts.push(format!("{range}n={}", values.len()));
     }
@@ -270,7 +274,7 @@ fn metric(checks: &[(usize, &CheckResult)], worst: &CheckResult) -> (Option<Stri
     if bounded {
         parts.push(bound(&worst.expect));
     }
-    let median = quantity(values[values.len() / 2], unit);
+    let median = told(values[values.len() / 2]);
     match worst.verdict {
         VerdictWord::NotObserved => (Some(median), parts.join(" · ")),
         VerdictWord::NotClaimed | VerdictWord::Violated => {

@@ -3,32 +3,38 @@
 use mqproof_core::verdict::{CellResult, ExitStatus, RunReport, VerdictWord};
 use owo_colors::Style;
 
-use super::look::{Look, columns, cut, padded, right, wrapped, wrapped_list};
+use super::look::{Look, columns, cut, padded, push_line, right, wrapped, wrapped_list};
 use super::text::{class, counted, span, thousands};
-use super::{command, figure, headline};
+use super::{command, figure, headline, summary};
 
 /// From this width on, the numbers stand in the line of the cell.
 const WIDE: usize = 116;
 const INDENT: usize = 2;
 
 /// The table, what is violated and how to look at it, what could not be judged, and where the report is.
-pub fn render(report: &RunReport, run_dir: &str, look: Look) -> String {
+///
+/// Without a directory the report was not written, and there is nothing to open.
+pub fn render(report: &RunReport, run_dir: Option<&str>, look: Look) -> String {
     let mut out = String::new();
     let defects = headline::defects(&report.results);
     if !defects.is_empty() {
         let text = format!("planted defects in force: {}", defects.join(", "));
-        push(&mut out, &format!("  {}", look.paint(&text, Style::new().red().bold())));
+        push_line(&mut out, &format!("  {}", look.paint(&text, Style::new().red().bold())));
         out.push('\n');
     }
     let layout = Layout::of(&report.results, look);
     let mut violated = false;
     for cell in &report.results {
         layout.cell(&mut out, cell);
-        violated |= next_steps(&mut out, report, cell, run_dir, &layout);
+        violated |= next_steps(&mut out, cell, run_dir.unwrap_or("RUN"), &layout);
+    }
+    if let Some(table) = summary::summary(report).and_then(|summary| summary::render(&summary, look)) {
+        out.push('\n');
+        out.push_str(&table);
     }
     out.push('\n');
     for line in wrapped(&headline::headline(report), look.width - INDENT) {
-        push(&mut out, &format!("  {}", look.paint(&line, Style::new().bold())));
+        push_line(&mut out, &format!("  {}", look.paint(&line, Style::new().bold())));
     }
     let faults = headline::FaultCounts::of(&report.results).sentence();
     let comparisons = thousands(headline::comparisons(&report.results));
@@ -39,19 +45,21 @@ pub fn render(report: &RunReport, run_dir: &str, look: Look) -> String {
         report.run.seed
     );
     for line in wrapped_list(&total, look.width - INDENT) {
-        push(&mut out, &format!("  {}", look.dim(&line)));
+        push_line(&mut out, &format!("  {}", look.dim(&line)));
     }
     if violated {
         let honest = "a replay repeats the plan, not the interleaving; `mqproof check` judges the recorded history again";
         for line in wrapped(honest, look.width - INDENT) {
-            push(&mut out, &format!("  {}", look.dim(&line)));
+            push_line(&mut out, &format!("  {}", look.dim(&line)));
         }
     }
     out.push('\n');
-    push(&mut out, &format!("  report  {run_dir}/report.html"));
+    if let Some(run_dir) = run_dir {
+        push_line(&mut out, &format!("  report  {run_dir}/report.html"));
+    }
     let exit = format!("{}, {}", report.run.exit_status, exit_in_words(report.run.exit_status));
     for (index, line) in wrapped(&exit, look.width - 10).iter().enumerate() {
-        push(&mut out, &format!("  {}  {line}", padded(if index == 0 { "exit" } else { "" }, 6)));
+        push_line(&mut out, &format!("  {}  {line}", padded(if index == 0 { "exit" } else { "" }, 6)));
     }
     out
 }
@@ -136,13 +144,13 @@ impl Layout {
         if self.look.width >= WIDE && room >= 30 {
             let mut lines = wrapped_list(&numbers, room).into_iter();
             let first = lines.next().unwrap_or_default();
-            push(out, &format!("{start}{}  {}", padded(&first, room), self.look.dim(&duration)));
+            push_line(out, &format!("{start}{}  {}", padded(&first, room), self.look.dim(&duration)));
             let below = self.fixed() - self.duration;
             for line in lines {
-                push(out, &format!("{}{line}", " ".repeat(below)));
+                push_line(out, &format!("{}{line}", " ".repeat(below)));
             }
         } else {
-            push(out, &format!("{start}{}", self.look.dim(&duration)));
+            push_line(out, &format!("{start}{}", self.look.dim(&duration)));
             if !numbers.is_empty() {
                 self.below(out, &numbers);
             }
@@ -152,19 +160,13 @@ impl Layout {
     /// Lines below a cell, under its scenario.
     fn below(&self, out: &mut String, text: &str) {
         for line in wrapped_list(text, self.look.width.saturating_sub(self.inner())) {
-            push(out, &format!("{}{line}", " ".repeat(self.inner())));
+            push_line(out, &format!("{}{line}", " ".repeat(self.inner())));
         }
     }
 }
 
 /// Below a violated cell: the best witness of each check with its `why`, and the replay. Says whether it is violated.
-fn next_steps(
-    out: &mut String,
-    report: &RunReport,
-    cell: &CellResult,
-    run_dir: &str,
-    layout: &Layout,
-) -> bool {
+fn next_steps(out: &mut String, cell: &CellResult, run_dir: &str, layout: &Layout) -> bool {
     if cell.verdict != VerdictWord::Violated {
         return false;
     }
@@ -176,22 +178,17 @@ fn next_steps(
         let Some(witness) = check.witnesses.first() else { continue };
         let lines = wrapped(&witness.summary, look.width.saturating_sub(layout.inner() + 8));
         for (index, line) in lines.iter().enumerate() {
-            push(out, &labelled(if index == 0 { &witness.id } else { "" }, line));
+            push_line(out, &labelled(if index == 0 { &witness.id } else { "" }, line));
         }
-        push(out, &labelled("why", &command::why(run_dir, &witness.id)));
+        push_line(out, &labelled("why", &command::why(run_dir, cell, &witness.id)));
     }
-    push(out, &labelled("replay", &command::replay(report, cell)));
+    push_line(out, &labelled("replay", &command::replay(cell)));
     true
 }
 
 /// The scenario's name, with the repeat if it is not the first.
 fn scenario(cell: &CellResult) -> String {
     if cell.repeat == 0 { cell.scenario.clone() } else { format!("{} r{}", cell.scenario, cell.repeat) }
-}
-
-fn push(out: &mut String, line: &str) {
-    out.push_str(line.trim_end());
-    out.push('\n');
 }
 
 #[cfg(test)]
@@ -201,21 +198,23 @@ mod tests {
 
     #[test]
     fn the_table_fits_80_columns_and_says_all_without_colour() {
-        let text = render(&fixture::report(), "reports/20261121-0240", Look { width: 80, colour: false });
+        let text =
+            render(&fixture::report(), Some("reports/20261121-0240"), Look { width: 80, colour: false });
         assert!(!text.contains('\u{1b}'));
         insta::assert_snapshot!(text);
     }
 
     #[test]
     fn a_wide_terminal_gets_one_line_per_cell() {
-        let text = render(&fixture::report(), "reports/20261121-0240", Look { width: 140, colour: false });
+        let text =
+            render(&fixture::report(), Some("reports/20261121-0240"), Look { width: 140, colour: false });
         insta::assert_snapshot!(text);
     }
 
     #[test]
     fn no_line_is_wider_than_the_terminal_but_commands_that_must_be_copied_whole() {
         for width in [60, 80, 100, 140] {
-            let text = render(&fixture::report(), "reports/x", Look { width, colour: false });
+            let text = render(&fixture::report(), Some("reports/x"), Look { width, colour: false });
             for line in text.lines().filter(|line| !line.contains("mqproof ")) {
                 assert!(columns(line) <= width, "{width} columns: {line}");
             }
@@ -225,8 +224,8 @@ mod tests {
     #[test]
     fn colour_changes_no_letter() {
         let report = fixture::report();
-        let plain = render(&report, "reports/x", Look { width: 100, colour: false });
-        let coloured = render(&report, "reports/x", Look { width: 100, colour: true });
+        let plain = render(&report, Some("reports/x"), Look { width: 100, colour: false });
+        let coloured = render(&report, Some("reports/x"), Look { width: 100, colour: true });
         let mut stripped = String::new();
         let mut rest = coloured.as_str();
         while let Some((before, after)) = rest.split_once('\u{1b}') {

@@ -1,9 +1,10 @@
 //! Numbers and names as people read them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use mqproof_core::property::Property;
-use mqproof_core::verdict::{CellResult, CheckResult, VerdictWord};
+use mqproof_core::verdict::{CellResult, CheckResult};
 
 /// `1,234,567`.
 pub fn thousands(number: u64) -> String {
@@ -47,6 +48,11 @@ pub fn moment(ms: f64) -> String {
 pub fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", thousands(number as u64))
+}
+
+/// Marks a figure that was not over when the measurement was.
+pub fn at_least(is_least: bool, figure: String) -> String {
+    if is_least { format!("≥ {figure}") } else { figure }
 }
 
 /// A quantity in its unit.
@@ -110,8 +116,13 @@ pub fn product(system: &str) -> &str {
 
 /// The durability class and the rest of the matrix point: `quorum · flush=interval`.
 pub fn class(cell: &CellResult) -> String {
-    let mut text = cell.system.durability.clone();
-    for (path, value) in &cell.matrix {
+    class_at(&cell.system.durability, &cell.matrix)
+}
+
+/// The same of a durability class and a matrix point.
+pub fn class_at(durability: &str, matrix: &BTreeMap<String, String>) -> String {
+    let mut text = durability.to_owned();
+    for (path, value) in matrix {
         if path == "durability" {
             continue;
         }
@@ -122,19 +133,6 @@ pub fn class(cell: &CellResult) -> String {
         let _ = write!(text, "{key}={value}");
     }
     text
-}
-
-/// How bad a word is: the worst of several stands for all of them.
-pub fn severity(word: VerdictWord) -> u8 {
-    match word {
-        VerdictWord::Violated => 6,
-        VerdictWord::HarnessFailure => 5,
-        VerdictWord::Inconclusive => 4,
-        VerdictWord::NotExercised => 3,
-        VerdictWord::NotObserved => 2,
-        VerdictWord::NotClaimed => 1,
-        VerdictWord::NotOffered => 0,
-    }
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -1,6 +1,8 @@
 //! The cells of a run: scenario × system × matrix point × repeat.
 
-use mqproof_core::plan::Plan;
+use mqproof_core::contract::not_offered;
+use mqproof_core::plan::{Expectation, Pace, Plan};
+use mqproof_core::property::Property;
 
 use super::load::Loaded;
 use crate::conduct::{System, Target};
@@ -17,14 +19,23 @@ pub struct Cell<'a> {
     pub plan: Plan,
 }
 
-/// All cells, in the order in which they run. Repeat r has the seed `seed + r`.
-pub fn cells_of<'a>(loaded: &'a [Loaded], targets: &'a [Target], seed: u64, repeats: u32) -> Vec<Cell<'a>> {
+/// All cells, in the order of the report. Repeat r has the seed `seed + r`; `stretch` slows the clock
+/// of those that have faults.
+pub fn cells_of<'a>(
+    loaded: &'a [Loaded],
+    targets: &'a [Target],
+    seed: u64,
+    repeats: u32,
+    stretch: u32,
+) -> Vec<Cell<'a>> {
     let mut cells = Vec::new();
     for one in loaded {
         for point in one.scenario.matrix_points() {
             for target in targets {
                 for repeat in 0..repeats {
                     let plan = Plan::draw(&one.scenario, point, seed.wrapping_add(u64::from(repeat)));
+                    let factor = if plan.faults.is_empty() { 1 } else { stretch };
+                    let plan = plan.stretched(factor);
                     cells.push(Cell { loaded: one, target, repeat, plan });
                 }
             }
@@ -43,15 +54,26 @@ impl Cell<'_> {
             .map(|(path, value)| format!("{path}={value}"))
             .collect::<Vec<_>>()
             .join(",");
-        let id = format!("{}~{}~{point}~r{}", self.plan.scenario, self.target.system.name(), self.repeat);
+        let id = format!("{}~{}~{point}~r{}", self.plan.scenario, self.target.label(), self.repeat);
         id.chars().map(|char| if char == '/' || char.is_whitespace() { '_' } else { char }).collect()
     }
 
-    /// Why it cannot be done here, if it cannot.
+    /// Why it cannot be done here, if it cannot: the product lacks what the plan needs, or the harness has no hand on it.
     pub fn not_offered(&self) -> Option<String> {
-        match self.target.system {
-            System::Reference => None,
-            System::Kafka => self.plan.needs_hands(),
-        }
+        not_offered(self.target.system.name(), &self.plan)
+            .or_else(|| self.target.address.as_ref().and_then(|_| self.plan.needs_hands()))
+            .or_else(|| match self.target.system {
+                System::Sim => needs_real_time(&self.plan),
+                _ => self.plan.needs_forgetful_disks(),
+            })
     }
+}
+
+/// Why a plan cannot be carried out in virtual time: it measures how fast a machine is.
+fn needs_real_time(plan: &Plan) -> Option<String> {
+    if plan.producers.iter().any(|producer| matches!(producer.pace, Pace::Closed { .. })) {
+        return Some("a closed loop: how long it sends depends on a speed that virtual time lacks".into());
+    }
+    let bounded = matches!(plan.expect.get(&Property::Throughput), Some(Expectation::Bound { .. }));
+    bounded.then(|| "a bound on throughput: virtual time has no speed".into())
 }

@@ -31,6 +31,9 @@ pub struct CellFacts {
     pub interrupted: bool,
     /// How long it took, without judging.
     pub duration_ms: u64,
+    /// The command that runs it again.
+    #[serde(default)]
+    pub replay: Vec<String>,
 }
 
 impl CellFacts {
@@ -87,5 +90,7 @@ pub fn judge_cell(dir: &Path, plan: &Plan, facts: &CellFacts) -> Result<CellResu
         duration_ms: facts.duration_ms,
         timeline: judged.timeline,
         notes,
+        replay: facts.replay.clone(),
+        run_dir: None,
     })
 }

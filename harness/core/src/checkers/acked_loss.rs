@@ -4,8 +4,11 @@
 //! acknowledgement, and the message nowhere; L2, its offset is not known and it is nowhere. Of a group: L1, the message
 //! stands in the log, and the group went past it (a session read past it, or more was committed) without being handed it.
 //! A message counts once, at the log before the groups.
+//!
+//! Of a group that reads queues, with a certificate: L2, nothing waits for the group any more, and it was never handed the
+//! message. What a queue holds cannot be read otherwise, so there is no loss of a log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::certificate::Certificate;
 use super::chunk_index::ChunkIndex;
@@ -17,6 +20,7 @@ use super::message_set::MessageSet;
 use super::sends::Sends;
 use super::source::{ShardRole, Source};
 use crate::history::{Event, EventKind, Outcome};
+use crate::ids::MessageId;
 
 /// What is missing.
 #[derive(Debug, Default)]
@@ -67,6 +71,86 @@ pub(super) fn find(evidence: &Evidence<'_>) -> Losses {
         losses.groups.insert(group.group, findings);
     }
     losses
+}
+
+/// Finds what groups that read queues were never handed.
+pub(super) fn find_in_queues(evidence: &Evidence<'_>) -> Losses {
+    let mut losses = Losses::default();
+    let (mut missing_sends, mut certified) = (MessageSet::default(), !evidence.groups.is_empty());
+    for group in evidence.groups {
+        let mut findings = Findings::default();
+        let is_owed = !evidence.from_latest.contains(&group.group);
+        if evidence.certificate.covers_group(group.group) && is_owed {
+            let of_topics = sessions_for(evidence.source, group.group);
+            let acked = evidence.sends.acked.of_sessions(|session| of_topics.contains(&session));
+            findings.exercised = acked.count();
+            scan_queue_losses(evidence, group, acked.minus(&group.messages), &mut findings, &mut losses);
+            let sent = evidence.sends.invoked.of_sessions(|session| of_topics.contains(&session));
+            missing_sends.extend(&sent.minus(&group.messages));
+        } else {
+            certified &= !is_owed;
+        }
+        losses.groups.insert(group.group, findings);
+    }
+    losses.sent_but_missing = certified.then(|| missing_sends.count());
+    losses
+}
+
+/// The producers' sessions that write to what a group reads, as the high 32 bits of their messages' ids.
+fn sessions_for(source: &dyn Source, group: u16) -> BTreeSet<u32> {
+    let members = source.shards().iter().filter(|meta| meta.group == group);
+    let members = members.filter(|meta| matches!(meta.role, ShardRole::Consumer(_)));
+    let topics: BTreeSet<u16> = members.map(|meta| meta.topic).collect();
+    let metas = source.shards().iter().filter(|meta| topics.contains(&meta.topic));
+    metas.filter_map(|meta| Some((MessageId::new(meta.session()?, 0).0 >> 32) as u32)).collect()
+}
+
+fn scan_queue_losses(
+    evidence: &Evidence<'_>,
+    group: &GroupView,
+    mut missing: MessageSet,
+    findings: &mut Findings,
+    losses: &mut Losses,
+) {
+    for message in &group.queue.unreadable {
+        missing.remove(*message);
+    }
+    let mut nameless = group.queue.nameless.clone();
+    let wanted = missing.clone();
+    for_each_ack(evidence, &wanted, |place, ack| {
+        let message = ack.event.message();
+        if !missing.contains(message) {
+            return;
+        }
+        missing.remove(message);
+        // A message came that nobody can name any more: `corruption` tells that.
+        if let Some(left) = nameless.get_mut(&place).filter(|left| **left > 0) {
+            *left -= 1;
+            return;
+        }
+        let fault = evidence.conductor.next_fault_ns(ack.event.t_ns);
+        let before = fault.map(|fault| fault - ack.event.t_ns);
+        losses.longest_before_fault_ns = losses.longest_before_fault_ns.max(before);
+        findings.add("L2", || Finding {
+            grade: "L2",
+            summary: format!(
+                "{message} was acknowledged at {:.0} ms, nothing waits for group `{}` any more, and it was never \
+                 handed it{}",
+                evidence.conductor.at_ms(ack.event.t_ns),
+                group_name(evidence.source, group.group),
+                what_came_next(evidence, place, ack)
+            ),
+            messages: vec![message],
+            place: Some(place),
+            offset: None,
+            group: Some(group.group),
+            moments: vec![ack],
+        });
+    });
+}
+
+fn group_name(source: &dyn Source, group: u16) -> &str {
+    source.names().groups.get(usize::from(group)).map_or("?", String::as_str)
 }
 
 /// Every acknowledgement that counts of a message in a set.

@@ -1,8 +1,9 @@
 //! What the conductor tells: faults, processes, leaders, bounds of logs, phases.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-use super::finding::Place;
+use super::finding::{Moment, Place};
 use super::source::{ShardRole, Source};
 use crate::history::{Event, EventKind};
 
@@ -20,6 +21,7 @@ mod flag {
     pub const DRAIN_BEGINS: u8 = 0;
     pub const DRAIN_GAVE_UP: u8 = 3;
     pub const LOG_START: u8 = 0;
+    pub const LAST_STABLE: u8 = 2;
     pub const EXITED: u8 = 1;
     pub const SIDE_BROKER: u16 = 0;
     pub const SIDE_CONSUMER: u16 = 2;
@@ -112,10 +114,18 @@ pub struct Conductor {
     pub leaders: BTreeMap<Place, Vec<LeaderSeen>>,
     /// Bounds of logs after the load.
     pub bounds: BTreeMap<Place, Bounds>,
+    /// Last stable offsets of logs after the load, in the order of observation.
+    pub stable: BTreeMap<Place, Vec<Moment>>,
     /// Last committed offsets, by group and place.
     pub committed: BTreeMap<(u16, Place), u64>,
+    /// What still waited for a group after the load, by group and queue: when, and how many messages.
+    pub backlogs: BTreeMap<(u16, Place), Vec<(u64, u64)>>,
     /// Whether a consumer's process was killed.
     pub consumer_crashed: bool,
+    /// When consumers' processes ended, and their numbers in the plan.
+    consumer_exits: Vec<(u64, u16)>,
+    /// When a node's process started, ended, stood still or went on.
+    stirs: Vec<u64>,
     /// When a node was ended by a signal (true) or came back (false), in order.
     deaths: Vec<(u64, u32, bool)>,
     /// Events that say what happened to processes and faults: the context of witnesses.
@@ -135,7 +145,7 @@ impl Conductor {
             if meta.role == ShardRole::Conductor {
                 conductor.shards.push(shard);
                 for event in source.events(shard, 0) {
-                    conductor.on_event(&event);
+                    conductor.on_event(shard, &event);
                     let is_context = matches!(
                         event.kind,
                         EventKind::Fault | EventKind::Process | EventKind::Leader | EventKind::Mark
@@ -149,7 +159,7 @@ impl Conductor {
         conductor
     }
 
-    fn on_event(&mut self, event: &Event) {
+    fn on_event(&mut self, shard: usize, event: &Event) {
         match event.kind {
             EventKind::Mark => match event.flags {
                 flag::LOAD_BEGINS => self.load_begins_ns = event.t_ns,
@@ -170,6 +180,10 @@ impl Conductor {
                     spans.push(seen);
                 }
             }
+            EventKind::LogBound if event.flags == flag::LAST_STABLE => {
+                let place = Place { topic: event.msg as u16, partition: event.partition() };
+                self.stable.entry(place).or_default().push(Moment { shard, event: *event });
+            }
             EventKind::LogBound if self.load_ends_ns.is_some() => {
                 let place = Place { topic: event.msg as u16, partition: event.partition() };
                 let bounds = self.bounds.entry(place).or_default();
@@ -183,6 +197,10 @@ impl Conductor {
             EventKind::Committed => {
                 let place = Place { topic: event.msg as u16, partition: event.partition() };
                 self.committed.insert((event.c, place), event.a);
+            }
+            EventKind::Backlog if self.drain_begun => {
+                let place = Place { topic: event.msg as u16, partition: event.partition() };
+                self.backlogs.entry((event.c, place)).or_default().push((event.t_ns, event.a));
             }
             EventKind::Drain => match event.flags {
                 flag::DRAIN_BEGINS => self.drain_begun = true,
@@ -214,6 +232,12 @@ impl Conductor {
 
     fn on_process(&mut self, event: &Event) {
         let by_signal = event.a >> 32 & 1 == 1;
+        if (event.c, event.flags) == (flag::SIDE_CONSUMER, flag::EXITED) {
+            self.consumer_exits.push((event.t_ns, event.b as u16));
+        }
+        if event.c == flag::SIDE_BROKER {
+            self.stirs.push(event.t_ns);
+        }
         match (event.c, event.flags) {
             (flag::SIDE_BROKER, flag::EXITED) if by_signal => self.deaths.push((event.t_ns, event.b, true)),
             (flag::SIDE_BROKER, started) if started != flag::EXITED => {
@@ -237,6 +261,20 @@ impl Conductor {
             most = most.max(dead.len() as u32);
         }
         most
+    }
+
+    /// Whether the process of a consumer of the plan ended in a span of time.
+    pub(super) fn consumer_exited(&self, number: u16, span: &RangeInclusive<u64>) -> bool {
+        self.consumer_exits.iter().any(|(t_ns, who)| *who == number && span.contains(t_ns))
+    }
+
+    /// Whether something was done to a node or a link, or a node's process changed, in a span of time.
+    pub(super) fn is_disturbed(&self, from: u64, to: u64) -> bool {
+        let in_effect = |fault: &FaultSeen| {
+            let began = fault.effect_ns.or(fault.resolved_ns);
+            began.is_some_and(|began| began <= to) && fault.undone_ns.is_none_or(|undone| undone >= from)
+        };
+        self.faults.values().any(in_effect) || self.stirs.iter().any(|t_ns| (from..=to).contains(t_ns))
     }
 
     /// When a signal next ended a node after a time.
@@ -266,6 +304,14 @@ impl Conductor {
     /// Milliseconds since the start of load.
     pub fn at_ms(&self, t_ns: u64) -> f64 {
         (t_ns as f64 - self.load_begins_ns as f64) / 1e6
+    }
+
+    /// When the last new leader of a partition in a span of time was first seen; None: none was.
+    pub fn last_new_leader_ns(&self, place: Place, after_ns: u64, until_ns: u64) -> Option<u64> {
+        let is_somebody = |node: u32| node != 0 && node != u32::MAX;
+        let mut seen = self.leaders.get(&place)?.iter().rev();
+        let last = seen.find(|one| one.t_ns <= until_ns && is_somebody(one.node))?;
+        (last.t_ns > after_ns).then_some(last.t_ns)
     }
 
     /// The leader of a partition at a time, as far as it was observed.

@@ -8,13 +8,13 @@ pub(super) fn on_corrupt(findings: &mut Findings, place: Place, moment: Moment) 
     findings.add("corrupt", || Finding {
         grade: "corrupt",
         summary: format!(
-            "the record at offset {} is not what was sent ({})",
-            moment.event.a,
+            "the record{} is not what was sent ({})",
+            moment.at_offset(),
             moment.event.message()
         ),
         messages: vec![moment.event.message()],
         place: Some(place),
-        offset: Some(moment.event.a),
+        offset: moment.offset(),
         group: None,
         moments: vec![moment],
     });

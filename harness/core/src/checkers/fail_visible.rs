@@ -7,13 +7,13 @@ pub(super) fn on_visible(findings: &mut Findings, place: Place, moment: Moment) 
     findings.add("failed, yet delivered", || Finding {
         grade: "failed, yet delivered",
         summary: format!(
-            "{} was refused for good, and delivered at offset {}",
+            "{} was refused for good, and delivered{}",
             moment.event.message(),
-            moment.event.a
+            moment.at_offset()
         ),
         messages: vec![moment.event.message()],
         place: Some(place),
-        offset: Some(moment.event.a),
+        offset: moment.offset(),
         group: None,
         moments: vec![moment],
     });

@@ -26,6 +26,18 @@ pub struct Moment {
     pub event: Event,
 }
 
+impl Moment {
+    /// The offset that a delivery or the end of a send tells, if it has one.
+    pub fn offset(&self) -> Option<u64> {
+        (self.event.a != Event::NO_OFFSET).then_some(self.event.a)
+    }
+
+    /// ` at offset 5`, or nothing.
+    pub(super) fn at_offset(&self) -> String {
+        self.offset().map_or_else(String::new, |offset| format!(" at offset {offset}"))
+    }
+}
+
 /// One thing that was seen, with the events that show it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {

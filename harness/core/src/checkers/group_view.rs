@@ -11,11 +11,13 @@ use super::finding::{Findings, Moment, Place};
 use super::intervals::Intervals;
 use super::message_set::MessageSet;
 use super::order_consumer::{self, Gap};
-use super::order_per_key::KeyOrder;
+use super::order_per_key::{KeyCircumstances, KeyOrder};
+use super::queue_trace::QueueTrace;
 use super::sends::Sends;
 use super::slots::Series;
 use super::source::{KeyOf, ShardRole, Source};
-use crate::history::{Delivery, Event, EventKind, MemberChange, Outcome};
+use crate::contract::Storage;
+use crate::history::{Event, EventKind, MemberChange, Outcome};
 
 /// Gaps that are kept to be compared with the log.
 const GAPS_MAX: usize = 100_000;
@@ -77,14 +79,17 @@ pub struct GroupView {
     pub gaps: Vec<Gap>,
     /// Keys out of order.
     pub keys: Findings,
+    /// Where it reads queues: repeats, and what became of its members.
+    pub queue: QueueTrace,
     progress: BTreeMap<Place, Progress>,
-    key_order: KeyOrder,
+    pub(super) key_order: KeyOrder,
 }
 
 impl GroupView {
     /// Merges the members' journals by time.
     pub fn read(
         group: u16,
+        storage: Storage,
         source: &dyn Source,
         sends: &Sends,
         keys: &dyn KeyOf,
@@ -115,7 +120,11 @@ impl GroupView {
                 if event.kind == EventKind::Deliver {
                     on_delivery(shard, &event);
                 }
-                view.on_event(shard, source.shards()[shard].topic, &event, sends, keys);
+                let topic = source.shards()[shard].topic;
+                match storage {
+                    Storage::Log => view.on_event(shard, topic, &event, sends, keys),
+                    Storage::Queue => view.on_queue_event(shard, topic, &event, sends, keys),
+                }
                 next[stream] = streams[stream].next();
             }
             if next[stream].is_none() {
@@ -215,43 +224,45 @@ impl GroupView {
         let rewound = event.a < progress.next;
         progress.next = progress.next.max(event.a.saturating_add(1));
         progress.last_shard = Some(shard);
-        if event.flags != Delivery::Intact as u8 {
+        if !event.is_intact() {
             self.unreadable.insert((place, event.a));
             return;
         }
         if !sends.invoked.contains(event.message()) {
             return;
         }
+        let committed = progress.committed;
+        let first = self.note_delivered(event, sends);
+        if !first {
+            let progress = self.progress.entry(place).or_default();
+            let previous = session_before.heir_of.and_then(|holder| progress.sessions.get(&holder));
+            let repeat = Repeat { rewound, session: session_before, previous, committed, group: self.group };
+            duplicate_delivery::on_repeat(&mut self.repeats, place, &repeat, moment);
+        }
+        self.repeats.exercised += 1;
+        if let Some(key) = keys.key(event.message()) {
+            let circumstances = KeyCircumstances {
+                place,
+                group: self.group,
+                key,
+                session: (shard, session_before.epoch),
+                first,
+                rewound,
+                announced: false,
+            };
+            self.key_order.on_delivery(&mut self.keys, circumstances, moment, sends);
+        }
+    }
+
+    /// Books a hand-over; whether it is the first of its message.
+    pub(super) fn note_delivered(&mut self, event: &Event, sends: &Sends) -> bool {
         let first = self.messages.insert(event.message());
         if first {
             let handed_ns = event.handed_over_ns();
             self.first_by_slot.add(sends.slots.slot(handed_ns));
             self.last_first_ns = self.last_first_ns.max(Some(handed_ns));
-        } else {
-            let previous = session_before.heir_of.and_then(|holder| progress.sessions.get(&holder));
-            let repeat = Repeat {
-                rewound,
-                session: session_before,
-                previous,
-                committed: progress.committed,
-                group: self.group,
-            };
-            duplicate_delivery::on_repeat(&mut self.repeats, place, &repeat, moment);
         }
-        self.repeats.exercised += 1;
-        if let Some(key) = keys.key(event.message()) {
-            let session = (shard, session_before.epoch);
-            self.key_order.on_delivery(
-                &mut self.keys,
-                place,
-                self.group,
-                key,
-                session,
-                first,
-                rewound,
-                moment,
-            );
-        }
+        first
     }
 
     fn finish(mut self) -> Self {

@@ -10,8 +10,11 @@ use super::message_set::MessageSet;
 use super::sends::Sends;
 use super::source::{ShardRole, Source};
 use super::{duplicate_append, order_log};
-use crate::history::{Delivery, Event, EventKind};
+use crate::history::{Event, EventKind};
 use crate::ids::MessageId;
+
+/// Of a `Drain` event: all of a log below an offset was read, though its last offsets hold nothing that is handed out.
+const READ_TO: u8 = 4;
 
 /// How much of one log a reader has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct LogView {
     pub messages: MessageSet,
     /// How far it has read.
     pub coverage: BTreeMap<Place, Coverage>,
+    /// One past the last record of each log that a group is owed: readers of all records, readers of committed ones.
+    pub owed: BTreeMap<Place, [u64; 2]>,
     /// Records that were read as intact messages.
     pub records: u64,
     /// Places of records that could not be read as intact messages.
@@ -68,6 +73,10 @@ impl LogView {
                     if event.kind == EventKind::Deliver {
                         on_delivery(shard, &event);
                         view.on_record(shard, meta.topic, &event, sends);
+                    } else if event.kind == EventKind::Drain && event.flags == READ_TO {
+                        let place = Place { topic: meta.topic, partition: event.partition() };
+                        let coverage = view.coverage.entry(place).or_insert(Coverage { first: 0, next: 0 });
+                        coverage.next = coverage.next.max(event.a);
                     }
                 }
             }
@@ -82,7 +91,12 @@ impl LogView {
         let read_again = offset < coverage.next;
         coverage.first = coverage.first.min(offset);
         coverage.next = coverage.next.max(offset.saturating_add(1));
-        if event.flags != Delivery::Intact as u8 {
+        let [all, committed] = self.owed.entry(place).or_default();
+        *all = (*all).max(offset.saturating_add(1));
+        if !sends.transactions.may_be_hidden(event.message()) {
+            *committed = (*committed).max(offset.saturating_add(1));
+        }
+        if !event.is_intact() {
             self.unreadable.insert((place, offset));
             self.unreadable_ids.insert(event.message());
             return;

@@ -9,7 +9,7 @@ use super::latency::Latency;
 use super::phantom;
 use super::sends::Sends;
 use super::source::{ShardRole, Source};
-use crate::history::{Delivery, EventKind};
+use crate::history::EventKind;
 
 /// Messages of a window: 16 bytes each, and a bit per group.
 const WINDOW: u64 = 1 << 20;
@@ -95,7 +95,7 @@ fn read_group(
             continue;
         }
         for event in indices[shard].with_messages(source, shard, &window.ranges) {
-            if event.kind != EventKind::Deliver || event.flags != Delivery::Intact as u8 {
+            if event.kind != EventKind::Deliver || !event.is_intact() {
                 continue;
             }
             let Some(index) = window.index(event.msg) else { continue };

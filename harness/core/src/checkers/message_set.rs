@@ -140,6 +140,19 @@ impl MessageSet {
         })
     }
 
+    /// The members of some sessions (the high 32 bits of their messages' ids).
+    pub fn of_sessions(&self, wanted: impl Fn(u32) -> bool) -> Self {
+        let sessions = self.sessions.iter().filter(|(session, _)| wanted(**session));
+        Self { sessions: sessions.map(|(session, segments)| (*session, segments.clone())).collect() }
+    }
+
+    /// Takes in the members of `other`.
+    pub fn extend(&mut self, other: &Self) {
+        for message in other.iter() {
+            self.insert(message);
+        }
+    }
+
     /// The members that are not in `other`.
     pub fn minus(&self, other: &Self) -> Self {
         let mut result = Self::default();

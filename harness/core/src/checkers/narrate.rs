@@ -3,7 +3,7 @@
 use super::conductor::Conductor;
 use super::finding::Moment;
 use super::source::{ShardRole, Source};
-use crate::history::{Event, EventKind, MemberChange, Outcome};
+use crate::history::{Event, EventKind, MemberChange, Outcome, TransactionPhase};
 use crate::ids::MessageId;
 use crate::plan::Plan;
 use crate::verdict::WitnessEvent;
@@ -53,14 +53,17 @@ impl Narrator<'_> {
         moments.into_iter().map(|(moment, context)| self.tell(&moment, context)).collect()
     }
 
-    /// Everything that any journal says of a message, by time, with the faults in between.
+    /// Everything that any journal says of a message and of its transaction, by time, with the faults in between.
     pub fn life_of(&self, message: MessageId) -> Vec<WitnessEvent> {
         let mut moments: Vec<(Moment, bool)> = Vec::new();
+        let transaction = self.transaction_of(message);
         for shard in 0..self.source.shards().len() {
             for event in self.source.events(shard, 0) {
                 let is_of_message =
                     matches!(event.kind, EventKind::SendInvoke | EventKind::SendEnd | EventKind::Deliver);
-                if is_of_message && event.message() == message {
+                let is_of_transaction =
+                    event.kind == EventKind::Transaction && Some(event.message()) == transaction;
+                if is_of_message && event.message() == message || is_of_transaction {
                     moments.push((Moment { shard, event }, false));
                 }
             }
@@ -74,10 +77,28 @@ impl Narrator<'_> {
         moments.into_iter().map(|(moment, context)| self.tell(&moment, context)).collect()
     }
 
+    /// The first message of the transaction that a message was sent in.
+    fn transaction_of(&self, message: MessageId) -> Option<MessageId> {
+        let is_its = |meta: &super::source::ShardMeta| meta.session() == Some(message.session());
+        let shard = self.source.shards().iter().position(is_its)?;
+        let mut first = None;
+        for event in self.source.events(shard, 0) {
+            match event.kind {
+                EventKind::Transaction if event.transaction_phase() == Some(TransactionPhase::Begin) => {
+                    first = Some(event.message());
+                }
+                EventKind::SendInvoke if event.message() == message => return first,
+                _ => {}
+            }
+        }
+        None
+    }
+
     fn tell(&self, moment: &Moment, context: bool) -> WitnessEvent {
         let meta = &self.source.shards()[moment.shard];
         let event = &moment.event;
         let topic = match meta.role {
+            ShardRole::Conductor if event.kind == EventKind::LogBound => event.msg as u16,
             ShardRole::Conductor => event.c,
             _ => meta.topic,
         };
@@ -90,9 +111,15 @@ impl Narrator<'_> {
             }
             EventKind::Deliver => {
                 let what = if matches!(meta.role, ShardRole::DrainReader(_)) { "read" } else { "deliver" };
-                (what, format!("{place}  {}  {}", at_offset(event.a), event.message()))
+                let mark = if event.is_flagged_repeat() { "  marked as redelivered" } else { "" };
+                (what, format!("{place}  {}  {}{mark}", at_offset(event.a), event.message()))
+            }
+            EventKind::Commit if event.a == Event::NO_OFFSET => {
+                ("settle", format!("{place}  all before  {}", told(event.outcome())))
             }
             EventKind::Commit => ("commit", format!("{place}  next {}  {}", event.a, told(event.outcome()))),
+            EventKind::Transaction => (phase(event), transaction(event)),
+            EventKind::LogBound => ("bound", format!("{place}  {} at {}", bound(event.flags), event.a)),
             EventKind::Member => (member(event.flags), place),
             EventKind::Process => process(event),
             EventKind::Leader => leader(event, &place),
@@ -168,6 +195,36 @@ fn told(outcome: Outcome) -> &'static str {
         Outcome::Weak => "weak",
         Outcome::Fail => "refused",
         Outcome::Info => "unknown",
+    }
+}
+
+fn phase(event: &Event) -> &'static str {
+    match event.transaction_phase() {
+        Some(TransactionPhase::Begin) => "begin",
+        Some(TransactionPhase::CommitInvoke | TransactionPhase::CommitEnd) => "commit",
+        Some(TransactionPhase::AbortInvoke | TransactionPhase::AbortEnd) => "abort",
+        None => "transaction",
+    }
+}
+
+fn transaction(event: &Event) -> String {
+    let of = format!("transaction of {}", event.message());
+    match event.transaction_phase() {
+        Some(TransactionPhase::CommitEnd | TransactionPhase::AbortEnd) => {
+            format!("{of}  {}{}", told(event.outcome()), class(event.c))
+        }
+        Some(TransactionPhase::CommitInvoke | TransactionPhase::AbortInvoke) => {
+            format!("{of}  asked for, `{}` messages", event.a)
+        }
+        _ => of,
+    }
+}
+
+fn bound(flags: u8) -> &'static str {
+    match flags {
+        0 => "log start",
+        1 => "log end",
+        _ => "last stable offset",
     }
 }
 

@@ -12,8 +12,10 @@ use super::finding::{Findings, Moment, Place};
 use super::group_view::GroupView;
 use super::high_watermark_rollback as rollback;
 use super::order_consumer::{self, Gap};
+use super::sends::Sends;
 use super::source::{ShardRole, Source};
-use crate::history::{Delivery, Event, EventKind, Outcome};
+use super::transactional_reads::TransactionalReads;
+use crate::history::{Event, EventKind, Outcome};
 use crate::ids::MessageId;
 
 /// Offsets of a window: 17 bytes each.
@@ -87,20 +89,26 @@ impl Window {
 }
 
 /// Joins the whole history. Gaps are those of all groups.
-pub fn join(
+pub(super) fn join(
     source: &dyn Source,
     indices: &[ChunkIndex],
     conductor: &Conductor,
     groups: &[GroupView],
+    sends: &Sends,
+    reads: &TransactionalReads,
 ) -> Joined {
     let gaps: Vec<&Gap> = groups.iter().flat_map(|group| &group.gaps).collect();
+    // A reader of committed records leaves out what is not known to be committed.
+    let may_leave_out = |gap: &Gap, message: u64| {
+        reads.is_committed(gap.after.shard) && sends.transactions.may_be_hidden(MessageId(message))
+    };
     let mut joined = Joined::default();
     for ranges in windows(source, indices) {
         let mut window = Window::new(ranges);
         fill(&mut window, source, indices, &mut joined);
         compare_drains(&window, source, indices, conductor, &mut joined);
         for gap in &gaps {
-            on_gap(&window, gap, &mut joined);
+            on_gap(&window, gap, &may_leave_out, &mut joined);
         }
         count_comparisons(&window, &mut joined);
     }
@@ -149,11 +157,12 @@ fn on_delivery(
     joined: &mut Joined,
 ) {
     window.seen[index] |= match role {
-        ShardRole::DrainReader(reader) => bit::DRAIN[usize::from(reader != 1)],
+        ShardRole::DrainReader(1) => bit::DRAIN[0],
+        ShardRole::DrainReader(2) => bit::DRAIN[1],
         _ => bit::GROUP,
     };
     // A record that cannot be read is corruption, not another message.
-    if moment.event.flags != Delivery::Intact as u8 {
+    if !moment.event.is_intact() {
         return;
     }
     let message = moment.event.msg;
@@ -163,7 +172,7 @@ fn on_delivery(
     } else if before != message && window.seen[index] & bit::DIVERGED == 0 {
         window.seen[index] |= bit::DIVERGED;
         divergence::between_readers(&mut joined.readers, place, MessageId(before), moment);
-        if matches!(role, ShardRole::DrainReader(_)) {
+        if matches!(role, ShardRole::DrainReader(1 | 2)) {
             joined.disagree(place, moment.event.a);
         }
         let drained = window.seen[index] & bit::BOTH != 0;
@@ -243,12 +252,13 @@ fn handed_at(source: &dyn Source, indices: &[ChunkIndex], place: Place, offset: 
 }
 
 /// A consumer left these offsets out; the drain readers tell whether there was something to read.
-fn on_gap(window: &Window, gap: &Gap, joined: &mut Joined) {
+fn on_gap(window: &Window, gap: &Gap, may_leave_out: &dyn Fn(&Gap, u64) -> bool, joined: &mut Joined) {
     let ranges: Vec<_> = window.ranges.iter().filter(|range| range.0 == gap.place).copied().collect();
     for (_, from, to) in ranges {
         for offset in gap.from.max(from)..gap.to.min(to) {
             let Some(index) = window.index(gap.place, offset) else { continue };
-            if window.seen[index] & bit::BOTH != 0 && window.reader[index] != u64::MAX {
+            let message = window.reader[index];
+            if window.seen[index] & bit::BOTH != 0 && message != u64::MAX && !may_leave_out(gap, message) {
                 let event = Event { a: offset, msg: window.reader[index], ..gap.after.event };
                 order_consumer::on_skipped(
                     &mut joined.skipped,

@@ -17,10 +17,10 @@ pub(super) fn before_its_send(findings: &mut Findings, place: Place, moment: Mom
 fn add(findings: &mut Findings, grade: &'static str, place: Place, moment: Moment, what: &str) {
     findings.add(grade, || Finding {
         grade,
-        summary: format!("{} {what}, at offset {}", moment.event.message(), moment.event.a),
+        summary: format!("{} {what}{}", moment.event.message(), moment.at_offset()),
         messages: vec![moment.event.message()],
         place: Some(place),
-        offset: Some(moment.event.a),
+        offset: moment.offset(),
         group: None,
         moments: vec![moment],
     });

@@ -1,31 +1,44 @@
 //! What producers tell: which messages were sent, and what became of each.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::chunk_index::ChunkIndex;
 use super::conductor::Meter;
 use super::finding::Place;
 use super::latency::Latency;
+use super::limits::Limits;
 use super::message_set::MessageSet;
 use super::slots::SendSlots;
 use super::source::{ShardRole, Source};
+use super::transactions::Transactions;
 use crate::history::{Event, EventKind, Level, Outcome};
-use crate::ids::MessageId;
+use crate::ids::{MessageId, SessionId};
 
 /// Stands for a partition that is not known.
 const NO_PARTITION: u16 = u16::MAX;
+
+/// librdkafka's error class of a send that timed out (`_MSG_TIMED_OUT`, -192).
+pub(super) const TIMED_OUT: u16 = -192_i16 as u16;
 
 /// All sends of a run.
 #[derive(Debug, Default)]
 pub struct Sends {
     /// Messages whose send began.
     pub invoked: MessageSet,
-    /// Messages that were acknowledged at the level that counts.
+    /// Messages that were acknowledged at the level that counts; of those in transactions, the ones whose commit was
+    /// answered, too.
     pub acked: MessageSet,
+    /// Messages whose own send was acknowledged, whatever became of their transaction. Empty without transactions.
+    pub answered: MessageSet,
+    /// The transactions that they were sent in.
+    pub transactions: Transactions,
     /// Messages whose every attempt surely had no effect.
     pub failed: MessageSet,
     /// Messages that the harness itself sent again.
     pub retried: MessageSet,
+    /// Sessions in which a send timed out on its way. A Kafka client then begins a new producer epoch, which knows nothing of
+    /// what the epoch before had under way, and sends that again (KIP-360).
+    pub new_epochs: BTreeSet<SessionId>,
     /// Attempts that ended `weak`, or `ok` below the level that counts.
     pub weak: u64,
     /// From the intended send to the acknowledgement.
@@ -34,6 +47,11 @@ pub struct Sends {
     pub self_lag: Latency,
     /// The course of sends.
     pub slots: SendSlots,
+    /// The numbers from which on a session used another channel, where order is kept within one only, or went on behind what
+    /// it had given up.
+    channels: BTreeMap<SessionId, BTreeSet<u32>>,
+    /// When brokers took nothing for want of memory or disk.
+    pub limits: Limits,
     /// Acknowledged records that were not replicated when a fault took effect.
     pub meters: Vec<Meter>,
     /// When the first send began.
@@ -58,17 +76,35 @@ impl Sends {
             if let ShardRole::Producer(_) = meta.role {
                 let mut open = Open::default();
                 let mut last_ns = 0;
+                let mut limited_since = None;
                 for event in source.events(shard, 0) {
                     indices[shard].note(&event);
                     last_ns = event.t_ns;
+                    sends.limits.note(&event, &mut limited_since);
+                    sends.transactions.note(&event);
                     sends.on_event(&event, meta.topic, level, &mut open);
+                }
+                sends.limits.close(last_ns, &mut limited_since);
+                if let Some(session) = meta.session() {
+                    let session = (MessageId::new(session, 0).0 >> 32) as u32;
+                    sends.transactions.close(session, meta.is_complete());
                 }
                 for intended in open.intended.iter().copied().filter(|&intended| intended != DONE) {
                     sends.latency.record_censored(last_ns.saturating_sub(intended));
                 }
             }
         }
+        sends.settle_transactions();
         sends
+    }
+
+    /// What a transaction did not commit was not promised to anybody.
+    fn settle_transactions(&mut self) {
+        if self.transactions.is_empty() {
+            return;
+        }
+        let committed = self.acked.minus(&self.transactions.void).minus(&self.transactions.in_doubt);
+        self.answered = std::mem::replace(&mut self.acked, committed);
     }
 
     fn on_event(&mut self, event: &Event, topic: u16, level: Option<Level>, open: &mut Open) {
@@ -84,6 +120,10 @@ impl Sends {
                 }
             }
             EventKind::SendEnd => self.on_end(event, topic, level, open),
+            EventKind::Reconnect => {
+                let first = event.message();
+                self.channels.entry(first.session()).or_default().insert(first.seq());
+            }
             EventKind::SelfLag if event.flags == 0 => self.self_lag.record(event.a),
             _ => {}
         }
@@ -101,6 +141,9 @@ impl Sends {
             if let Some(intended) = intended {
                 self.latency.record_censored(event.t_ns.saturating_sub(intended));
             }
+        }
+        if event.c == TIMED_OUT {
+            self.new_epochs.insert(message.session());
         }
         match event.outcome() {
             Outcome::Fail if !self.acked.contains(message) && intended.is_some() => {
@@ -151,12 +194,29 @@ impl Sends {
         }
     }
 
+    /// Whether a message was given up, and never acknowledged, before a later one was sent.
+    pub(super) fn was_given_up(&self, message: MessageId, later: MessageId) -> bool {
+        message.session() == later.session()
+            && self.channel(message) < self.channel(later)
+            && !self.acked.contains(message)
+    }
+
+    /// Which channel of its session a message was sent through, from 0.
+    pub(super) fn channel(&self, message: MessageId) -> u16 {
+        let later = self.channels.get(&message.session());
+        later.map_or(0, |later| later.range(..=message.seq()).count() as u16)
+    }
+
     /// Messages whose fate no client knows.
     pub fn unknown(&self) -> u64 {
-        let told = self.acked.count() + self.failed.count() + self.weak;
+        let void = self.transactions.void.minus(&self.failed).count();
+        let told = self.acked.count() + self.failed.count() + self.weak + void;
         self.invoked.count().saturating_sub(told)
     }
 }
+
+/// Why a message may stand behind one that was sent after it.
+pub(super) const GIVEN_UP: &str = "given up before the other was sent";
 
 /// Stands in [`Open`] for a send that ended.
 const DONE: u64 = u64::MAX;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::claim::Claim;
-use super::settings::{is_idempotent, speaks_kafka};
-use crate::plan::{Durability, Plan, ProducerPlan, Settle};
+use super::product::Product;
+use super::{kafka, rabbitmq, rocketmq};
+use crate::plan::{Expectation, Plan, Settle, TopicPlan};
 use crate::property::Property;
 
 /// What was really done to the cluster and its clients, as observed.
@@ -27,36 +28,32 @@ pub struct Contract {
 impl Contract {
     /// The contract of `system` with the settings of `plan`, within `envelope`.
     pub fn of(system: &str, plan: &Plan, envelope: Envelope) -> Self {
-        if !speaks_kafka(system) {
+        let Some(product) = Product::named(system) else {
             let none = Claim::NotOffered(format!("no contract is written for `{system}` yet"));
             return Self {
                 claims: Property::ALL.map(|property| (property, none.clone())).into(),
                 groups: BTreeMap::new(),
                 acknowledged_offsets: none,
             };
+        };
+        let claim = |property| match product {
+            Product::Kafka => kafka::claim(property, plan, envelope),
+            Product::RabbitMq => rabbitmq::claim(property, plan, envelope),
+            Product::RocketMq => rocketmq::claim(property, plan, envelope),
+        };
+        let of_group = |group: &str| match product {
+            Product::RabbitMq => rabbitmq::of_group(plan, group, envelope),
+            Product::Kafka | Product::RocketMq => group_loss(plan, group, envelope),
+        };
+        let groups = plan.consumers.iter().map(|one| (one.group.clone(), of_group(&one.group)));
+        Self {
+            claims: Property::ALL.map(|property| (property, claim(property))).into(),
+            groups: groups.collect(),
+            acknowledged_offsets: match claim(Property::Divergence) {
+                none @ Claim::NotOffered(_) => none,
+                _ => claim(Property::AckedLoss),
+            },
         }
-        let acked = acked_loss(plan, envelope);
-        let claims = Property::ALL.map(|property| {
-            let claim = match property {
-                Property::AckedLoss | Property::Rpo => acked.clone(),
-                Property::DuplicateAppend => duplicate_append(plan),
-                Property::OrderLog | Property::OrderPerKey => order(plan),
-                Property::HighWatermarkRollback | Property::Divergence => committed_reads(plan, envelope),
-                Property::AckLatency if plan.durability == Durability::None => {
-                    Claim::NotClaimed("nothing is acknowledged with acks=0".into())
-                }
-                Property::Rto if plan.durability == Durability::None => Claim::NotClaimed(
-                    "nothing is acknowledged with acks=0, so no outage of producing can be seen".into(),
-                ),
-                _ => Claim::Claimed,
-            };
-            (property, claim)
-        });
-        let groups = plan
-            .consumers
-            .iter()
-            .map(|consumer| (consumer.group.clone(), group_loss(consumer.settle, envelope)));
-        Self { claims: claims.into(), groups: groups.collect(), acknowledged_offsets: acked }
     }
 
     /// The claim on a property.
@@ -76,68 +73,30 @@ impl Contract {
     }
 }
 
-fn acked_loss(plan: &Plan, envelope: Envelope) -> Claim {
-    Claim::unless(match plan.durability {
-        Durability::None => Some("acks=0 acknowledges nothing".into()),
-        Durability::Leader => {
-            Some("acks=1: the leader answers before any other replica has the record".into())
-        }
-        Durability::Quorum => {
-            let survives =
-                written(plan).map(|(_, topic)| topic.min_in_sync.saturating_sub(1)).min().unwrap_or(0);
-            let dead = envelope.brokers_dead_at_once;
-            (dead > survives).then(|| {
-                format!("`{dead}` brokers were dead at once, and records in the memory of `{}` survive `{survives}`", survives + 1)
-            })
-        }
-        Durability::QuorumDisk => None,
-    })
-}
-
-fn group_loss(settle: Settle, envelope: Envelope) -> Claim {
-    Claim::unless(match settle {
+/// What a group is owed where a consumer's settling is answered: everything, but for what it gave up itself.
+pub(super) fn group_loss(plan: &Plan, group: &str, envelope: Envelope) -> Claim {
+    let gives_up = |settle: Settle| match settle {
         Settle::After => None,
         _ if !envelope.consumer_crashed => None,
         Settle::Before => {
-            Some("settle: before gives up what a crashed consumer had settled and not processed".into())
+            Some("settle: before gives up what a crashed consumer had settled and not processed".to_owned())
         }
-        Settle::Auto => Some("settle: auto may settle before processing, and a consumer crashed".into()),
-    })
-}
-
-fn duplicate_append(plan: &Plan) -> Claim {
-    let plain = plan.producers.iter().find(|producer| !is_idempotent(producer, plan.durability));
-    Claim::unless(plain.map(|producer| {
-        let why = if producer.idempotence { "switched off below acks=all" } else { "off" };
-        format!("idempotence of `{}` is {why}: a retry may be stored twice", producer.role)
-    }))
-}
-
-fn order(plan: &Plan) -> Claim {
-    let reorders = |producer: &&ProducerPlan| {
-        producer.in_flight > 1 && producer.retries > 0 && !is_idempotent(producer, plan.durability)
+        Settle::Auto => Some("settle: auto may settle before processing, and a consumer crashed".to_owned()),
     };
-    Claim::unless(plan.producers.iter().find(reorders).map(|producer| {
-        format!(
-            "`{}` has `{}` requests in flight and retries without idempotence: a retry may overtake",
-            producer.role, producer.in_flight
-        )
-    }))
+    let mut members = plan.consumers.iter().filter(|consumer| consumer.group == group);
+    Claim::unless(members.find_map(|consumer| gives_up(consumer.settle)))
 }
 
-/// What a consumer was handed lies below the high watermark, which every in-sync replica has (KIP-101, KIP-279).
-fn committed_reads(plan: &Plan, envelope: Envelope) -> Claim {
-    let dead = envelope.brokers_dead_at_once;
-    let all_dead = written(plan).find(|(_, topic)| topic.replicas <= dead);
-    let flushed = plan.durability == Durability::QuorumDisk;
-    Claim::unless(all_dead.filter(|_| !flushed).map(|(name, _)| {
-        format!("`{dead}` brokers were dead at once: every replica of `{name}`, none of which had flushed")
-    }))
-}
-
-fn written(plan: &Plan) -> impl Iterator<Item = (&String, &crate::plan::TopicPlan)> {
+/// The topics that producers write to.
+pub(super) fn written(plan: &Plan) -> impl Iterator<Item = (&String, &TopicPlan)> {
     plan.topology
         .topics
         .iter()
         .filter(|(name, _)| plan.producers.iter().any(|producer| producer.topic == **name))
+}
+
+/// Whether each queue is to be given to one consumer at a time: where order by key is asked for, as Kafka's groups do it
+/// always.
+pub(super) fn is_ordered(plan: &Plan) -> bool {
+    plan.expect.get(&Property::OrderPerKey).is_some_and(|expected| *expected == Expectation::Never)
 }

@@ -14,16 +14,20 @@ pub enum EventKind {
     /// A send ended. a: offset, or [`Event::NO_OFFSET`]; b: partition; flags: [`Outcome`] and [`Level`]; c: error class.
     SendEnd = 2,
     /// A message was handed over. t: return of the network poll; a: offset; b: partition | hand-over delay in
-    /// 16 µs << 16; flags: [`Delivery`]; c: batch (poll) number, wrapping. `MessageId::NONE` if it cannot be identified.
+    /// 16 µs << 16; flags: [`Delivery`], and [`flags::REDELIVERED`]; c: batch (poll) number, wrapping. `MessageId::NONE` if it cannot be identified.
     Deliver = 3,
-    /// An offset commit ended. msg: when it began, ns (= t if the library began it by its own timer); a: next offset to read; b: partition; flags: [`Outcome`]; c: error class.
+    /// A commit ended. msg: when it began, ns (= t if the library began it by its own timer); a: next offset to read, or
+    /// NO_OFFSET where messages have none: all that this process was handed of the partition before it began; b: partition;
+    /// flags: [`Outcome`]; c: error class.
     Commit = 4,
     /// A change of assignment. a: the offset it starts at, or NO_OFFSET; b: partition; flags: [`MemberChange`];
     /// c: session epoch, counting assignments of this process.
     Member = 5,
-    /// An observed bound of a log. msg: topic index; a: offset; b: partition; flags: 0 log start, 1 log end.
+    /// An observed bound of a log. msg: topic index; a: offset; b: partition; flags: 0 log start, 1 log end, 2 last stable
+    /// offset: no transaction below it is undecided.
     LogBound = 6,
-    /// A phase of the drain. flags: 0 begin, 1 reader done, 2 certificate, 3 gave up; a, b: numbers of the phase.
+    /// A phase of the drain. flags: 0 begin, 1 reader done, 2 certificate, 3 gave up; a, b: numbers of the phase. 4: the
+    /// reader has read all of partition b below offset a; the last offsets held nothing that is handed out.
     Drain = 7,
     /// A process changed. msg: pid; a: exit code, or signal | 1 << 32; b: node; flags: 0 started, 1 exited, 2 paused,
     /// 3 resumed, 4 ready; c: 0 broker or controller, 1 producer, 2 consumer, 3 drain reader.
@@ -45,6 +49,18 @@ pub enum EventKind {
     SelfLag = 15,
     /// Resource trouble of ours. flags: 0 disk full.
     Trouble = 16,
+    /// What still waits for a group where messages leave the broker when they are settled. msg: topic index; a: messages
+    /// that are ready or handed out and unsettled; b: partition; c: group index.
+    Backlog = 17,
+    /// The broker told this client that it takes no more messages for want of memory or disk of its own, as AMQP's
+    /// connection.blocked does, or that it takes them again. flags: 0 no more, 1 again.
+    Limited = 18,
+    /// A producer goes on behind messages that it has given up and that may still come to be served: over another connection
+    /// or channel, where order is kept within one only, or after a time-out. msg: the first message that it sends then.
+    Reconnect = 19,
+    /// A producer's transaction. msg: its first message; a: how many it has so far; flags: [`Outcome`] of an end, and
+    /// [`TransactionPhase`]; c: error class. The messages that are sent between its begin and its end belong to it.
+    Transaction = 20,
 }
 
 impl EventKind {
@@ -67,6 +83,10 @@ impl EventKind {
             14 => Self::Committed,
             15 => Self::SelfLag,
             16 => Self::Trouble,
+            17 => Self::Backlog,
+            18 => Self::Limited,
+            19 => Self::Reconnect,
+            20 => Self::Transaction,
             _ => return None,
         })
     }
@@ -128,10 +148,31 @@ pub enum MemberChange {
     Leave = 3,
 }
 
+/// What happened to a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum TransactionPhase {
+    /// It begins: its first message is sent next.
+    Begin = 0,
+    /// Its producer is about to ask for its commit.
+    CommitInvoke = 1,
+    /// The commit ended.
+    CommitEnd = 2,
+    /// Its producer is about to ask for its abort.
+    AbortInvoke = 3,
+    /// The abort ended.
+    AbortEnd = 4,
+}
+
 /// Bits of [`Event::flags`].
 pub mod flags {
     /// Of `SendEnd`: where the [`Level`](super::Level) begins; the [`Outcome`](super::Outcome) is in the low 2 bits.
     pub const LEVEL_SHIFT: u8 = 2;
+    /// Of `Transaction`: where the [`TransactionPhase`](super::TransactionPhase) begins; the
+    /// [`Outcome`](super::Outcome) is in the low 2 bits.
+    pub const PHASE_SHIFT: u8 = 2;
+    /// Of `Deliver`: the broker says that it may have handed the message over before.
+    pub const REDELIVERED: u8 = 0x80;
 }
 
 /// One event. `t_ns` is CLOCK_MONOTONIC, which all processes of one boot share.
@@ -169,7 +210,27 @@ impl Event {
         self.b as u16
     }
 
-    /// The outcome of a `SendEnd` or `Commit`.
+    /// What a delivered message looked like; None if the number is unknown.
+    pub fn delivery(&self) -> Option<Delivery> {
+        match self.flags & !flags::REDELIVERED {
+            0 => Some(Delivery::Intact),
+            1 => Some(Delivery::Corrupt),
+            2 => Some(Delivery::ForeignRun),
+            _ => None,
+        }
+    }
+
+    /// Whether a delivered message can be read as what was sent.
+    pub fn is_intact(&self) -> bool {
+        self.delivery() == Some(Delivery::Intact)
+    }
+
+    /// Whether the broker marked a delivery as a possible repeat.
+    pub fn is_flagged_repeat(&self) -> bool {
+        self.flags & flags::REDELIVERED != 0
+    }
+
+    /// The outcome of a `SendEnd`, a `Commit` or the end of a `Transaction`.
     pub fn outcome(&self) -> Outcome {
         match self.flags & 3 {
             0 => Outcome::Ok,
@@ -177,6 +238,18 @@ impl Event {
             2 => Outcome::Fail,
             _ => Outcome::Info,
         }
+    }
+
+    /// What a `Transaction` tells; None if the number is unknown.
+    pub fn transaction_phase(&self) -> Option<TransactionPhase> {
+        Some(match self.flags >> flags::PHASE_SHIFT {
+            0 => TransactionPhase::Begin,
+            1 => TransactionPhase::CommitInvoke,
+            2 => TransactionPhase::CommitEnd,
+            3 => TransactionPhase::AbortInvoke,
+            4 => TransactionPhase::AbortEnd,
+            _ => return None,
+        })
     }
 
     /// The level of a `SendEnd`.

@@ -100,7 +100,8 @@ impl fmt::Debug for Journal {
 }
 
 /// The bytes of a journal that holds these events.
-fn encode_journal(
+/// The bytes of a journal. Without a reason it is unsealed.
+pub fn encode_journal(
     meta: &JournalMeta,
     events: &[Event],
     reason: Option<SealReason>,

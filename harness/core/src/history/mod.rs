@@ -14,11 +14,11 @@ mod recorder;
 mod seal;
 
 pub use cell::History;
-pub use event::{Delivery, Event, EventKind, Level, MemberChange, Outcome, flags};
+pub use event::{Delivery, Event, EventKind, Level, MemberChange, Outcome, TransactionPhase, flags};
 pub use format::{
     BLOCK_EVENTS, BLOCK_SIZE, HEADER_SIZE, HeaderError, SEAL_OFFSET, SEGMENT_SIZE, VERSION, encode_header,
 };
-pub use journal::{Events, Journal, JournalBytes, JournalError, SealError, seal_journal};
+pub use journal::{Events, Journal, JournalBytes, JournalError, SealError, encode_journal, seal_journal};
 pub use meta::{JournalKind, JournalMeta};
 pub use recorder::{Recorder, SegmentFull};
 pub use seal::{Completeness, Seal, SealReason, Unsealed};

@@ -5,8 +5,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::faults;
 use super::types::{
-    ConsumerPlan, CrashPlan, Durability, Expectation, Flush, Keys, Pace, Payload, Plan, ProducerPlan,
-    TopicPlan, Topology,
+    ConsumerPlan, CrashPlan, Durability, Expectation, FaultKind, Flush, Keys, Pace, Payload, Plan,
+    ProducerPlan, TopicPlan, Topology, TransactionsPlan,
 };
 use crate::property::Property;
 use crate::scenario::{
@@ -55,6 +55,7 @@ impl Plan {
                 .map(|(property, expect)| (*property, expectation(*expect)))
                 .collect(),
             load_ms,
+            stretch: 1,
             rto_window_ms: document.rto.window.ms(),
             workload_digest: workload::digest(&producers),
             messages_expected: None,
@@ -98,8 +99,17 @@ impl Plan {
         (!kinds.is_empty()).then(|| format!("{} needs a hand on the nodes and their links", kinds.join(", ")))
     }
 
+    /// Why the plan cannot run where operating systems keep what was written and not flushed; None if it can.
+    pub fn needs_forgetful_disks(&self) -> Option<String> {
+        self.faults.iter().any(|fault| fault.kind == FaultKind::KillPower).then(|| {
+            "a loss of power: an operating system outlives the processes that are killed, and keeps what they had not flushed; \
+             only the simulator has a disk that forgets"
+                .into()
+        })
+    }
+
     /// Fills in what can be said beforehand of messages and bytes.
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         let sum = |total: Option<u64>, more: Option<u64>| Some(total?.saturating_add(more?));
         self.messages_expected =
             self.producers.iter().map(ProducerPlan::messages_expected).fold(Some(0), sum);
@@ -150,6 +160,7 @@ fn topology(document: &Document) -> Topology {
     let cluster = &document.topology;
     let topics = cluster.topics.iter().map(|(name, topic)| {
         let flush = match topic.flush {
+            _ if document.durability == Durability::QuorumDisk => Flush::BeforeAck,
             FlushPolicy::PageCache => Flush::PageCache,
             FlushPolicy::Interval(interval) => Flush::IntervalMs(interval.ms()),
             FlushPolicy::BeforeAck => Flush::BeforeAck,
@@ -219,6 +230,11 @@ fn producer_plan(
         in_flight: producer.in_flight.unwrap_or(in_flight),
         idempotence,
         retries: producer.retries.unwrap_or(RETRIES_UNLIMITED),
+        transactions: producer.transactions.map(|transactions| TransactionsPlan {
+            messages: transactions.messages,
+            abort: transactions.abort.share(),
+            timeout_ms: transactions.timeout.ms(),
+        }),
         seed,
     }
 }
@@ -243,6 +259,7 @@ fn consumer_plan(role: &str, consumer: &Consumer, member: u32) -> ConsumerPlan {
         processing_ns: consumer.processing.ns(),
         from_ns: consumer.begin.ns(),
         crashes: crashes.map(|crash| CrashPlan { at_ms: crash.at.ms(), for_ms: crash.lasts.ms() }).collect(),
+        isolation: consumer.isolation,
     }
 }
 

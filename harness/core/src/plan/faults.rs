@@ -5,7 +5,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::types::{FaultKind, FaultPlan, FaultTarget, Role, Trigger};
 use crate::ids::NodeId;
-use crate::scenario::{self, Document, Fault, Target, Timing};
+use crate::scenario::{self, Death, Document, Fault, Target, Timing};
 
 /// All faults, in the order in which they may start; those that wait for progress come last.
 pub(super) fn expand(document: &Document, random: &mut ChaCha8Rng) -> Vec<FaultPlan> {
@@ -44,7 +44,12 @@ fn triggers(timing: Timing, end_ms: u64) -> Vec<Trigger> {
 
 fn kind(fault: &Fault) -> FaultKind {
     match fault {
-        Fault::Kill(_) => FaultKind::Kill,
+        Fault::Kill(kill) => match kill.how {
+            Death::Process => FaultKind::Kill,
+            Death::Host => FaultKind::KillHost,
+            Death::Disk => FaultKind::KillDisk,
+            Death::Power => FaultKind::KillPower,
+        },
         Fault::Pause(_) => FaultKind::Pause,
         Fault::Stop(_) => FaultKind::Stop,
         Fault::Cut(_) => FaultKind::Cut,

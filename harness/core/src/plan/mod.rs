@@ -8,6 +8,7 @@
 mod draw;
 mod faults;
 mod render;
+mod stretch;
 mod types;
 mod words;
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::types::{
-    Durability, Expectation, FaultKind, FaultPlan, Flush, Keys, Pace, Payload, Plan, ProducerPlan, Settle,
-    Start, TopicPlan, Trigger,
+    Durability, Expectation, FaultKind, FaultPlan, Flush, Isolation, Keys, Pace, Payload, Plan, ProducerPlan,
+    Settle, Start, TopicPlan, Trigger,
 };
 use crate::property::Property;
 
@@ -60,6 +60,9 @@ fn cluster(plan: &Plan) -> String {
         "durability".to_owned(),
         format!("{}: {}", plan.durability.name(), class_in_words(plan.durability)),
     ]);
+    if plan.stretch > 1 {
+        rows.push(vec!["clock".to_owned(), format!("{} times slower than written", plan.stretch)]);
+    }
     section("cluster", rows)
 }
 
@@ -110,6 +113,9 @@ fn load(plan: &Plan) -> String {
             consumer.topic,
             time(consumer.from_ns / 1_000_000),
         );
+        if consumer.isolation == Isolation::ReadCommitted {
+            words.push_str(", reads what is committed");
+        }
         if consumer.processing_ns > 0 {
             let _ = write!(words, ", {} a message", time(consumer.processing_ns / 1_000_000));
         }
@@ -144,6 +150,15 @@ fn producer_in_words(producer: &ProducerPlan) -> String {
         time(producer.until_ns / 1_000_000),
         producer.in_flight,
     );
+    if let Some(transactions) = producer.transactions {
+        let _ = write!(
+            words,
+            ", transactions of {} within {}, {:.0} % aborted",
+            counted(transactions.messages.into(), "message"),
+            time(transactions.timeout_ms),
+            transactions.abort * 100.0,
+        );
+    }
     if let Some(total) = producer.total {
         let _ = write!(words, ", at most {} messages each", grouped(total));
     }
@@ -187,7 +202,8 @@ fn fault_moment(fault: &FaultPlan) -> Moment {
         Trigger::AfterAcked(acked) => (None, format!("after {} acks", grouped(acked))),
     };
     let undone = match fault.kind {
-        FaultKind::Kill | FaultKind::Stop => "started again",
+        FaultKind::Kill | FaultKind::KillHost | FaultKind::KillPower | FaultKind::Stop => "started again",
+        FaultKind::KillDisk => "started again, empty,",
         FaultKind::Pause => "continued",
         FaultKind::Cut | FaultKind::Stall | FaultKind::Slow { .. } => "undone",
     };
@@ -275,6 +291,20 @@ fn cost(plan: &Plan) -> String {
 
 fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
+    for producer in plan.producers.iter().filter(|producer| producer.instance == 0) {
+        let (Some(transactions), Pace::Open { rate_per_s }) = (producer.transactions, producer.pace) else {
+            continue;
+        };
+        let lasts_ms = (f64::from(transactions.messages.saturating_sub(1)) * 1_000.0 / rate_per_s) as u64;
+        if lasts_ms >= transactions.timeout_ms {
+            warnings.push(format!(
+                "{}: the messages of one transaction are due within {}, and the broker aborts it after {}",
+                producer.role,
+                time(lasts_ms),
+                time(transactions.timeout_ms)
+            ));
+        }
+    }
     for (name, topic) in &plan.topology.topics {
         let rate: f64 = plan
             .producers

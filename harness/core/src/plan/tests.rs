@@ -1,7 +1,8 @@
 //! Plans of the committed scenarios: the same bytes for the same input, and what their data say.
 
-use super::{FaultTarget, Plan, Role, Trigger, render};
+use super::{Durability, Expectation, FaultKind, FaultTarget, Flush, Plan, Role, Trigger, render};
 use crate::claims::ClaimRegister;
+use crate::property::Property;
 use crate::scenario::Scenario;
 
 const CLAIMS: &str = include_str!("../../../../scenarios/claims.yaml");
@@ -63,7 +64,7 @@ fn another_seed_is_another_workload() {
 #[test]
 fn repetitions_are_spelt_out_until_the_end_of_load() {
     let plan = draw(&with_fault("kill: {target: controller, every: 1500ms, for: 100ms}"), 1);
-    assert_eq!(fault_times(&plan), [1_500, 3_000]);
+    assert_eq!(fault_times(&plan), [1_500, 3_000, 4_500, 6_000]);
     let plan = draw(&with_fault("kill: {target: controller, every: 500ms, repeat: 3, for: 100ms}"), 1);
     assert_eq!(fault_times(&plan), [500, 1_000, 1_500]);
 }
@@ -113,9 +114,74 @@ fn optional_faults_and_client_crashes_need_no_hand_on_the_nodes() {
 
 #[test]
 fn a_total_is_shared_out_without_a_remainder_lost() {
-    let text = SMOKE.replace("for: 4s", "total: 4001");
+    let text = SMOKE.replace("for: 7s", "total: 4001");
     let plan = draw(&text, 1);
     let totals: Vec<_> = plan.producers.iter().map(|producer| producer.total.unwrap()).collect();
     assert_eq!(totals, [2_001, 2_000]);
     assert_eq!(plan.messages_expected, Some(4_001));
+}
+
+#[test]
+fn times_are_stretched_and_rates_and_windows_are_not() {
+    let (plain, slow) = (draw(SMOKE, 7), draw(SMOKE, 7).stretched(10));
+    assert_eq!(slow.load_ms, 10 * plain.load_ms);
+    assert_eq!(slow.producers[0].until_ns, 10 * plain.producers[0].until_ns);
+    assert_eq!(slow.producers[0].pace, plain.producers[0].pace);
+    assert_eq!(fault_times(&slow), fault_times(&plain).iter().map(|at| 10 * at).collect::<Vec<_>>());
+    assert_eq!(slow.faults[1].for_ms, plain.faults[1].for_ms.map(|ms| 10 * ms));
+    assert_eq!(slow.messages_expected, plain.messages_expected.map(|messages| 10 * messages));
+    assert_eq!(slow.rto_window_ms, plain.rto_window_ms);
+    assert_eq!(slow.workload_digest, plain.workload_digest);
+    let bound = |max| Expectation::Bound { min: None, max: Some(max) };
+    assert_eq!(plain.expect[&Property::Rto], bound(5_000.0));
+    assert_eq!(slow.expect[&Property::Rto], bound(50_000.0));
+    assert_eq!(slow.stretch, 10);
+}
+
+#[test]
+fn crashes_and_late_consumers_are_stretched_too() {
+    let slow = draw(DUPLICATES, 7).stretched(2);
+    assert_eq!((slow.consumers[0].crashes[0].at_ms, slow.consumers[0].crashes[0].for_ms), (4_400, 600));
+    assert_eq!(draw(BACKLOG, 7).stretched(3).consumers[0].from_ns, 7_500_000_000);
+    assert_eq!(draw(BACKLOG, 7).stretched(1), draw(BACKLOG, 7));
+}
+
+#[test]
+fn a_kill_is_of_a_process_or_of_a_machine() {
+    let text = SMOKE.replace(
+        "durability: quorum\n",
+        "durability: quorum\nmatrix: {faults.1.kill.how: [process, host]}\n",
+    );
+    let scenario = scenario(&text);
+    let kinds: Vec<FaultKind> =
+        scenario.matrix_points().iter().map(|point| Plan::draw(&scenario, point, 1).faults[1].kind).collect();
+    assert_eq!(kinds, [FaultKind::Kill, FaultKind::KillHost]);
+    let plan = Plan::draw(&scenario, &scenario.matrix_points()[1], 1);
+    assert!(render(&plan).contains("kill host"));
+    assert_eq!(plan.needs_hands().unwrap(), "kill host, stall needs a hand on the nodes and their links");
+}
+
+#[test]
+fn a_loss_of_power_needs_a_disk_that_forgets_and_a_class_that_flushes_does() {
+    let text = SMOKE.replace(
+        "durability: quorum\n",
+        "durability: quorum\nmatrix: {durability: [quorum, quorum-disk], faults.1.kill.how: [process, power]}\n",
+    );
+    let scenario = scenario(&text);
+    for point in scenario.matrix_points() {
+        let plan = Plan::draw(&scenario, point, 1);
+        let flushes = plan.topology.topics.values().all(|topic| topic.flush == Flush::BeforeAck);
+        assert_eq!(flushes, plan.durability == Durability::QuorumDisk);
+        let loses_power = plan.faults[1].kind == FaultKind::KillPower;
+        assert_eq!(plan.needs_forgetful_disks().is_some(), loses_power);
+    }
+}
+
+#[test]
+fn a_kill_of_a_process_is_written_as_it_always_was() {
+    let plan = draw(SMOKE, 7);
+    let text = serde_json::to_string(&plan).unwrap();
+    assert!(text.contains("\"kind\":\"kill\""), "older plans are read, too");
+    let old = text.replace("\"stretch\":1,", "");
+    assert_eq!(serde_json::from_str::<Plan>(&old).unwrap(), plan);
 }

@@ -36,6 +36,9 @@ pub struct Plan {
     pub expect: BTreeMap<Property, Expectation>,
     /// How long producers are given to finish; after it the load ends.
     pub load_ms: u64,
+    /// How many times slower than written its clock is.
+    #[serde(default = "unstretched")]
+    pub stretch: u32,
     /// How long ≥ 99 % of operations must succeed before an outage counts as over.
     pub rto_window_ms: u64,
     /// CRC-32C over identity, key and size of the first 1,000 messages of all producers, to compare plans by.
@@ -44,6 +47,11 @@ pub struct Plan {
     pub messages_expected: Option<u64>,
     /// Bytes that the run will write, history and logs of all replicas; None where the broker's speed decides.
     pub bytes_expected: Option<u64>,
+}
+
+/// Plans of before did not know of it.
+fn unstretched() -> u32 {
+    1
 }
 
 /// The cluster that is asked for.
@@ -139,8 +147,22 @@ pub struct ProducerPlan {
     pub idempotence: bool,
     /// How often the client library may send again.
     pub retries: u32,
+    /// Whether, and how, messages are sent in transactions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<TransactionsPlan>,
     /// Seeds keys, sizes and bytes.
     pub seed: u64,
+}
+
+/// The transactions of a producer instance, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransactionsPlan {
+    /// Messages of each; the last may have fewer.
+    pub messages: u32,
+    /// The share that is aborted on purpose, 0 to 1.
+    pub abort: f64,
+    /// After so long the broker aborts a transaction by itself.
+    pub timeout_ms: u64,
 }
 
 /// How sends are paced.
@@ -237,6 +259,20 @@ pub struct ConsumerPlan {
     pub from_ns: u64,
     /// When its process is killed, and for how long it stays away.
     pub crashes: Vec<CrashPlan>,
+    /// Whether it sees what is undecided or aborted.
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+/// What a consumer sees of transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Every record, as it is stored.
+    #[default]
+    ReadUncommitted,
+    /// Records of committed transactions, and those that were sent outside of any.
+    ReadCommitted,
 }
 
 /// A SIGKILL of a client process.
@@ -268,8 +304,14 @@ pub struct FaultPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// SIGKILL, and a restart when it is undone.
+    /// The process dies: SIGKILL, and a restart when it is undone. Its connections are closed for it at once.
     Kill,
+    /// The machine dies: its packets are dropped first, so that nobody is told, then SIGKILL; a restart when it is undone.
+    KillHost,
+    /// The process dies: SIGKILL, and its disk with it; it comes back empty when it is undone.
+    KillDisk,
+    /// The machine's power fails: the process is gone, and what it had not flushed; a restart when it is undone.
+    KillPower,
     /// SIGSTOP, and SIGCONT when it is undone.
     Pause,
     /// An orderly stop, and a restart when it is undone.
@@ -288,10 +330,18 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Whether a process ends from one moment to the next, whatever its peers are told.
+    pub fn is_kill(self) -> bool {
+        matches!(self, Self::Kill | Self::KillHost | Self::KillDisk | Self::KillPower)
+    }
+
     /// The name as written in scenarios.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::KillHost => "kill host",
+            Self::KillDisk => "kill disk",
+            Self::KillPower => "kill power",
             Self::Pause => "pause",
             Self::Stop => "stop",
             Self::Cut => "cut",

@@ -14,7 +14,7 @@ use super::units::{Duration, Size};
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// SIGKILL, and a restart when it is undone.
-    Kill(NodeFault),
+    Kill(KillFault),
     /// SIGSTOP, and SIGCONT when it is undone.
     Pause(NodeFault),
     /// An orderly stop, and a restart when it is undone.
@@ -51,6 +51,51 @@ pub struct NodeFault {
     /// Left out where the harness has no hand on the nodes, instead of not running the scenario there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+}
+
+/// The death of processes. Exactly one of `at`, `every`, `after`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KillFault {
+    /// Which processes; roles are resolved when the fault starts.
+    pub target: Target,
+    /// What dies: the process alone, its machine, its disk, or its power. Default: `process`.
+    #[serde(default)]
+    pub how: Death,
+    /// When, counted from the start of load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Duration>,
+    /// Again and again at this interval, first after one interval, until the end of load or `repeat` times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Duration>,
+    /// When so many messages were acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<After>,
+    /// How long until it is undone. Default: until the end of load.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Duration>,
+    /// How often, with `every`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<u32>,
+    /// Left out where the harness has no hand on the nodes, instead of not running the scenario there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+}
+
+/// What dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Death {
+    /// The process: SIGKILL. The operating system closes its connections, so that its peers are told at once.
+    #[default]
+    Process,
+    /// The machine: its packets are dropped first, then SIGKILL. Its peers hear nothing, and find out by their time limits.
+    Host,
+    /// The process and its disk: SIGKILL, and everything that it had stored is gone. It comes back empty.
+    Disk,
+    /// The machine's power: the process is gone, and with it whatever its disk was not told to keep. Only the simulator has a
+    /// disk that forgets.
+    Power,
 }
 
 /// A fault of links. Exactly one of `at`, `every`, `after`.
@@ -164,7 +209,8 @@ impl Fault {
             };
         }
         match self {
-            Self::Kill(fault) | Self::Pause(fault) | Self::Stop(fault) => timing!(fault),
+            Self::Kill(fault) => timing!(fault),
+            Self::Pause(fault) | Self::Stop(fault) => timing!(fault),
             Self::Cut(fault) | Self::Stall(fault) => timing!(fault),
             Self::Slow(fault) => timing!(fault),
         }
@@ -173,7 +219,8 @@ impl Fault {
     /// The targets, each with the path of its place below the fault's word.
     pub fn targets(&self) -> Vec<(&Target, &'static [&'static str])> {
         match self {
-            Self::Kill(fault) | Self::Pause(fault) | Self::Stop(fault) => vec![(&fault.target, &["target"])],
+            Self::Kill(fault) => vec![(&fault.target, &["target"])],
+            Self::Pause(fault) | Self::Stop(fault) => vec![(&fault.target, &["target"])],
             Self::Cut(LinkFault { link, .. })
             | Self::Stall(LinkFault { link, .. })
             | Self::Slow(SlowFault { link, .. }) => {

@@ -19,15 +19,17 @@ mod validate;
 pub use crate::yaml::{Diagnostic, Diagnostics};
 pub use defects::DefectCase;
 pub use expect::{Bounds, Expect, Quantity, Word};
-pub use fault::{After, Fault, LinkFault, NodeFault, PartitionRef, SlowFault, Target, Timing};
+pub use fault::{
+    After, Death, Fault, KillFault, LinkFault, NodeFault, PartitionRef, SlowFault, Target, Timing,
+};
 pub use matrix::MatrixPoint;
 pub use model::{
     Cluster, Consumer, Crash, Document, FlushPolicy, Keys, PayloadSize, Producer, Rto, Scalar, SizeRange,
-    Topic, UniformKeys, ZipfKeys,
+    Topic, Transactions, UniformKeys, ZipfKeys,
 };
 pub use parse::Scenario;
 pub use reference::{json_schema, reference_page};
-pub use units::{Duration, Rate, Size, UnitError};
+pub use units::{Duration, Percent, Rate, Size, UnitError};
 pub(crate) use validate::{load_end_ms, producer_end_ms};
 
 #[cfg(test)]

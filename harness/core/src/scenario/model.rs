@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::expect::Expect;
 use super::fault::Fault;
-use super::units::{Duration, Rate, Size};
-use crate::plan::{Durability, Settle, Start};
+use super::units::{Duration, Percent, Rate, Size};
+use crate::plan::{Durability, Isolation, Settle, Start};
 use crate::property::Property;
 
 /// A scenario: one workload and its faults on one cluster, and what is asserted of it.
@@ -74,7 +74,7 @@ pub struct Topic {
     /// Copies that must exist before `quorum` is acknowledged. Default: 1.
     #[serde(default = "one")]
     pub min_in_sync: u32,
-    /// When records are flushed. Default: `page-cache`.
+    /// When records are flushed. Default: `page-cache`, and `before-ack` in class `quorum-disk`, which means it.
     #[serde(default)]
     pub flush: FlushPolicy,
 }
@@ -131,6 +131,24 @@ pub struct Producer {
     /// How often the client library sends again. Default: as often as its time limit allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Messages are sent in transactions, each instance under a transactional id of its own. Needs durability `quorum` or
+    /// more. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<Transactions>,
+}
+
+/// The transactions of a producer, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transactions {
+    /// Messages of each transaction.
+    pub messages: u32,
+    /// The share of transactions that is aborted on purpose. Default: `0%`.
+    #[serde(default)]
+    pub abort: Percent,
+    /// After how long the broker aborts a transaction by itself. Default: `60s`.
+    #[serde(default = "a_minute")]
+    pub timeout: Duration,
 }
 
 /// How keys are drawn. Instances of a role own disjoint keys.
@@ -219,6 +237,9 @@ pub struct Consumer {
     /// When the process of a member is killed, and for how long it stays away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crashes: Vec<Crash>,
+    /// What it sees of transactions: `read_committed`, or also what is undecided or aborted. Default: `read_uncommitted`.
+    #[serde(default)]
+    pub isolation: Isolation,
 }
 
 /// SIGKILL of the process of a member.
@@ -263,6 +284,10 @@ pub enum Scalar {
 
 fn one() -> u32 {
     1
+}
+
+fn a_minute() -> Duration {
+    Duration(60_000)
 }
 
 fn unit() -> f64 {

@@ -113,6 +113,7 @@ fn home(key: &str) -> Option<&'static str> {
         "group" | "members" | "settle" | "processing" | "begin" | "crashes" => "consumers.<role>",
         "start" => "producers.<role>` or `consumers.<role>",
         "target" | "link" | "at" | "every" | "after" | "repeat" | "for" => "faults[].<fault>",
+        "how" => "faults[].kill",
         "window" => "rto",
         "name" | "about" | "decides" | "topology" | "durability" | "producers" | "consumers" | "faults"
         | "expect" | "rto" | "matrix" => "the top level of the file",

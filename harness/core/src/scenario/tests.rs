@@ -305,3 +305,37 @@ fn the_committed_page_of_defects_is_current() {
     let table = DefectCase::parse_table("defects.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
     assert_current("docs/defects.md", &DefectCase::page(&table));
 }
+
+/// The example with transactions, in one class.
+fn transactional(durability: &str, transactions: &str) -> Result<Scenario, String> {
+    let text = VALID.replace("matrix: {durability: [leader, quorum]}\n", "");
+    let text = text.replace("durability: quorum", &format!("durability: {durability}"));
+    parse(&text.replace("rate: 2000/s", &format!("rate: 2000/s, transactions: {transactions}")), &[])
+}
+
+#[test]
+fn transactions_are_planned_as_they_are_written() {
+    let scenario = transactional("quorum", "{messages: 20, abort: 12.5%}").unwrap();
+    let plan = Plan::draw(&scenario, &scenario.matrix_points()[0], 1);
+    let planned = plan.producers[0].transactions.unwrap();
+    assert_eq!((planned.messages, planned.abort, planned.timeout_ms), (20, 0.125, 60_000));
+    assert_eq!(plan.clone().stretched(12).producers[0].transactions.unwrap().timeout_ms, 720_000);
+    let rendered = crate::plan::render(&plan);
+    assert!(rendered.contains("transactions of 20 messages within ") && rendered.contains("12 % aborted"));
+}
+
+#[test]
+fn transactions_that_cannot_be_are_refused_with_a_hint() {
+    let refused = |durability, transactions| transactional(durability, transactions).unwrap_err();
+    let weak = refused("leader", "{messages: 20}");
+    assert!(
+        weak.contains("need more than durability `leader`") && weak.contains("durability: quorum"),
+        "{weak}"
+    );
+    assert!(refused("quorum", "{messages: 0}").contains("`messages` is zero"));
+    assert!(refused("quorum", "{messages: 2, abort: 20}").contains("lacks a unit"));
+    assert!(refused("quorum", "{messages: 2, abort: 200%}").contains("a share such as `20%`"));
+    assert!(refused("quorum", "{messages: 2, timeout: 10ms}").contains("write at least `1s`"));
+    let text = VALID.replace("acked_loss: never", "torn_transaction: never");
+    assert!(parse(&text, &[]).unwrap_err().contains("needs a producer with transactions"));
+}

@@ -97,6 +97,10 @@ pub struct Rate(pub f64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
+/// A share: `20%`.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Default)]
+pub struct Percent(pub f64);
+
 impl Duration {
     const UNITS: &str = "a duration such as `1500ms`, `4s` or `2m`";
 
@@ -187,6 +191,33 @@ impl fmt::Display for Size {
     }
 }
 
+impl Percent {
+    const UNITS: &str = "a share such as `20%`";
+
+    /// As a number from 0 to 1.
+    pub fn share(self) -> f64 {
+        self.0 / 100.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let percent = scale(text, Self::UNITS, &[("%", 1.0)])?;
+        if percent > 100.0 {
+            return Err(UnitError::OutOfRange { text: text.to_owned(), units: Self::UNITS });
+        }
+        Ok(Self(percent))
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
 /// A quantity is text in YAML and in JSON.
 macro_rules! quantity {
     ($name:ident, $pattern:literal, $what:literal) => {
@@ -236,6 +267,7 @@ macro_rules! quantity {
 
 quantity!(Duration, r"^[0-9]+(\.[0-9]+)?(ms|s|m)$", "A span of time: `1500ms`, `4s`, `2m`.");
 quantity!(Rate, r"^[0-9]+(\.[0-9]+)?/s$", "How often a second: `2000/s`.");
+quantity!(Percent, r"^[0-9]+(\.[0-9]+)?%$", "A share: `20%`.");
 quantity!(
     Size,
     r"^[0-9]+(\.[0-9]+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)$",
@@ -252,6 +284,7 @@ mod tests {
         assert_eq!("1.5s".parse(), Ok(Duration(1_500)));
         assert_eq!("2m".parse(), Ok(Duration(120_000)));
         assert_eq!("2000/s".parse(), Ok(Rate(2_000.0)));
+        assert_eq!("12.5%".parse(), Ok(Percent(12.5)));
         assert_eq!("1KiB".parse(), Ok(Size(1_024)));
         assert_eq!("4MB".parse(), Ok(Size(4_000_000)));
     }
@@ -263,6 +296,7 @@ mod tests {
         assert!(matches!("fast".parse::<Rate>(), Err(UnitError::NoNumber { .. })));
         assert!(matches!("0.5ms".parse::<Duration>(), Err(UnitError::OutOfRange { .. })));
         assert!(matches!("1.5B".parse::<Size>(), Err(UnitError::OutOfRange { .. })));
+        assert!(matches!("101%".parse::<Percent>(), Err(UnitError::OutOfRange { .. })));
     }
 
     #[test]

@@ -20,6 +20,9 @@ const MOST_KEYS: u32 = 10_000_000;
 const FASTEST_PER_S: f64 = 1e9;
 const MOST_REPETITIONS: u64 = 10_000;
 
+/// Client libraries give one request no less than about this.
+const SHORTEST_TRANSACTION: Duration = Duration(1_000);
+
 /// How long a producer with a `total` and no `for` may take before it is stopped.
 const CLOSED_LOOP_LIMIT_MS: u64 = 60_000;
 
@@ -165,6 +168,7 @@ impl Rules<'_> {
             self.keys(role, producer);
             self.payload(role, producer.payload);
             self.idempotence(role, producer);
+            self.transactions(role, producer);
         }
     }
 
@@ -266,6 +270,26 @@ impl Rules<'_> {
         if on && producer.in_flight.is_some_and(|in_flight| in_flight > 5) {
             let hint = "write at most 5, or `idempotence: false`";
             self.at(&path("in_flight"), "idempotence allows at most 5 requests in flight", hint);
+        }
+    }
+
+    fn transactions(&mut self, role: &str, producer: &Producer) {
+        let Some(transactions) = producer.transactions else { return };
+        let path = |key| ["producers", role, "transactions", key];
+        let whole = ["producers", role, "transactions"];
+        self.positive(&path("messages"), transactions.messages.into());
+        if self.document.durability < Durability::Quorum {
+            let message =
+                format!("transactions need more than durability `{}`", self.document.durability.name());
+            self.at(&whole, message, "write `durability: quorum`, or leave `transactions` out");
+        }
+        if producer.idempotence == Some(false) {
+            let hint = "leave `idempotence` out: transactions imply it";
+            self.at(&["producers", role, "idempotence"], "transactions without idempotence", hint);
+        }
+        if transactions.timeout < SHORTEST_TRANSACTION {
+            let message = format!("`timeout` is {}", transactions.timeout);
+            self.at(&path("timeout"), message, format!("write at least `{SHORTEST_TRANSACTION}`"));
         }
     }
 
@@ -482,6 +506,11 @@ impl Rules<'_> {
                     self.at(&path, message, "write `never`, `allowed` or `demonstrated`");
                 }
             }
+            let transactional = |producer: &Producer| producer.transactions.is_some();
+            if property.is_transactional() && !self.document.producers.values().any(transactional) {
+                let message = format!("`{property}` needs a producer with transactions");
+                self.at(&path, message, "write for example `transactions: {messages: 20}` at a producer");
+            }
             if needs_consumer(*property) && self.document.consumers.is_empty() {
                 self.at(&path, format!("`{property}` needs a consumer"), "add one under `consumers`");
             }
@@ -516,6 +545,6 @@ fn takes_time(property: Property) -> bool {
 }
 
 fn needs_consumer(property: Property) -> bool {
-    use Property::{Drain, DuplicateDelivery, EndToEndLatency, OrderConsumer, OrderPerKey};
-    matches!(property, DuplicateDelivery | OrderConsumer | OrderPerKey | EndToEndLatency | Drain)
+    use Property::{Drain, DuplicateDelivery, EarlyRead, EndToEndLatency, OrderConsumer, OrderPerKey};
+    matches!(property, DuplicateDelivery | EarlyRead | OrderConsumer | OrderPerKey | EndToEndLatency | Drain)
 }

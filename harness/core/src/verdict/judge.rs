@@ -7,9 +7,11 @@ use super::report::{CheckResult, FaultResult, Witness};
 use super::rules::rule;
 use super::word::VerdictWord;
 use super::{canary, course, measures};
-use crate::checkers::{Checked, Depth, Finding, Findings, KeyOf, Narrator, Source, check};
-use crate::contract::{Claim, Contract, Envelope};
-use crate::plan::{Durability, Expectation, FaultKind, FaultPlan, Plan};
+use crate::checkers::{
+    Checked, Depth, FaultSeen, Finding, Findings, KeyOf, Narrator, Source, TransactionalSeen, check,
+};
+use crate::contract::{Claim, Contract, Envelope, Storage, storage};
+use crate::plan::{ConsumerPlan, Durability, Expectation, FaultKind, FaultPlan, Isolation, Plan};
 use crate::property::Property;
 
 /// Witnesses that a check shows at most.
@@ -17,7 +19,8 @@ const WITNESSES_MAX: usize = 20;
 
 /// Judges a cell: the contract is asked first, then what the scenario expects.
 pub fn judge(plan: &Plan, facts: &RunFacts, keys: &dyn KeyOf, source: &dyn Source) -> Judged {
-    let checked = check(plan, keys, source, facts.clock_epsilon_ns, Depth::Full);
+    let checked =
+        check(plan, storage(&facts.system, plan), keys, source, facts.clock_epsilon_ns, Depth::Full);
     let envelope = Envelope {
         brokers_dead_at_once: checked.conductor.brokers_dead_at_once(plan.topology.brokers),
         consumer_crashed: checked.conductor.consumer_crashed,
@@ -100,8 +103,12 @@ impl Bench<'_> {
         let claim = self.contract.claim(property).clone();
         match property {
             Property::AckedLoss => {
-                let mut parts = vec![(&checked.losses.log, claim.clone())];
-                let mut gap = checked.certificate.log.clone();
+                let mut parts = Vec::new();
+                let mut gap = checked.open_end();
+                // Of queues there is no log that could be read; only what groups were handed is known.
+                if checked.storage == Storage::Log || checked.losses.groups.is_empty() {
+                    parts.push((&checked.losses.log, claim.clone()));
+                }
                 for (group, findings) in &checked.losses.groups {
                     let name = self.source.names().groups.get(usize::from(*group)).map_or("", String::as_str);
                     let group_claim =
@@ -122,8 +129,29 @@ impl Bench<'_> {
                 parts: vec![(&checked.findings[&property], claim)],
                 gap: checked.certificate.log.as_ref().map(|why| format!("drain: {why}")),
             },
+            Property::AbortedRead | Property::EarlyRead => self.seen_of_transactions(property, claim),
+            Property::TornTransaction => Seen {
+                parts: vec![(&checked.findings[&property], claim)],
+                gap: checked.certificate.visible.as_ref().map(|why| format!("drain: {why}")),
+            },
+            Property::HangingTransaction => Seen {
+                parts: vec![(&checked.findings[&property], claim)],
+                gap: checked.hanging_gap.as_ref().map(|why| format!("drain: {why}")),
+            },
             _ => Seen { parts: vec![(&checked.findings[&property], claim)], gap: None },
         }
+    }
+
+    /// What readers of uncommitted records were handed is shown where no consumer reads committed ones.
+    fn seen_of_transactions(&self, property: Property, claim: Claim) -> Seen<'_> {
+        let reads = &self.checked.reads;
+        let mut parts = vec![(of_reads(&reads.committed, property), claim)];
+        let is_committed = |one: &ConsumerPlan| one.isolation == Isolation::ReadCommitted;
+        if !self.plan.consumers.is_empty() && !self.plan.consumers.iter().any(is_committed) {
+            let why = "isolation read_uncommitted shows what is undecided and what was aborted";
+            parts.push((of_reads(&reads.uncommitted, property), Claim::NotClaimed(why.into())));
+        }
+        Seen { parts, gap: None }
     }
 
     fn check(&self, property: Property, expectation: Expectation) -> CheckResult {
@@ -154,8 +182,8 @@ impl Bench<'_> {
                 None if exercised == 0 => {
                     (VerdictWord::NotExercised, "nothing happened that could have shown it".into())
                 }
-                None => match by_need {
-                    Some(fault) => (VerdictWord::NotExercised, fault),
+                None => match by_need.or_else(|| self.untold(property)) {
+                    Some(why) => (VerdictWord::NotExercised, why),
                     None => (VerdictWord::NotObserved, legal(&seen)),
                 },
             },
@@ -177,6 +205,24 @@ impl Bench<'_> {
             why,
             witnesses: self.witnesses(property, &seen),
         }
+    }
+
+    /// What the faults that were done cannot have shown. A killed process leaves its pages to the operating system, so that
+    /// only the loss of a machine's memory tells what was flushed.
+    fn untold(&self, property: Property) -> Option<String> {
+        let asks = property == Property::AckedLoss && self.plan.durability == Durability::QuorumDisk;
+        (asks && !self.has_met_a_loss_of_power()).then(|| {
+            "process faults cannot tell quorum from quorum-disk: nothing that was acknowledged and unflushed met a loss of \
+             power; without it this is what `quorum` shows"
+                .to_owned()
+        })
+    }
+
+    fn has_met_a_loss_of_power(&self) -> bool {
+        let seen = &self.checked.conductor.faults;
+        self.plan.faults.iter().enumerate().any(|(index, fault)| {
+            fault.kind == FaultKind::KillPower && seen.get(&index).is_some_and(FaultSeen::is_effective)
+        })
     }
 
     /// The strongest evidence first: parts that are claimed, then by time.
@@ -228,7 +274,7 @@ impl Bench<'_> {
     /// The bite meter of a kill, where acknowledgements have offsets to compare.
     fn unreplicated(&self, fault: usize, kind: FaultKind) -> Option<u64> {
         let meter = self.checked.sends.meters.iter().find(|meter| meter.fault == fault)?;
-        (kind == FaultKind::Kill && self.plan.durability != Durability::None).then_some(meter.count)
+        (kind.is_kill() && self.plan.durability != Durability::None).then_some(meter.count)
     }
 
     fn faults(&self) -> Vec<FaultResult> {
@@ -259,6 +305,13 @@ impl Bench<'_> {
     }
 }
 
+fn of_reads(seen: &TransactionalSeen, property: Property) -> &Findings {
+    match property {
+        Property::AbortedRead => &seen.aborted,
+        _ => &seen.early,
+    }
+}
+
 /// Properties that nothing puts to the test but the faults of the plan.
 fn needs_faults(property: Property) -> bool {
     matches!(
@@ -269,6 +322,8 @@ fn needs_faults(property: Property) -> bool {
             | Property::OrderPerKey
             | Property::Divergence
             | Property::HighWatermarkRollback
+            | Property::TornTransaction
+            | Property::HangingTransaction
     )
 }
 
@@ -379,6 +434,20 @@ fn notes(checked: &Checked) -> Vec<String> {
     if sent > 0 && checked.sends.acked.count() > 0 && unknown * 5 > sent {
         notes.push(format!(
             "{unknown} of {sent} sends are unknown to their client: little can be said of them"
+        ));
+    }
+    let limited = checked.outages.outages.iter().filter(|outage| outage.limited).count();
+    if limited > 0 {
+        notes.push(format!(
+            "{limited} outages are resource-limited: the broker took nothing meanwhile for want of memory or disk; they \
+             are no recovery time"
+        ));
+    }
+    let unmarked = checked.unmarked_repeats;
+    if unmarked > 0 {
+        notes.push(format!(
+            "{unmarked} messages came again from the same queue to another member, and the broker did not mark them as \
+             redelivered"
         ));
     }
     notes

@@ -24,10 +24,13 @@ pub(super) fn metrics(plan: &Plan, checked: &Checked) -> Metrics {
         return Metrics::default();
     }
     let acknowledges = plan.durability != Durability::None;
-    let certified = checked.certificate.covers_log();
+    let certified = checked.open_end().is_none();
     let handed: u64 = checked.groups.iter().map(|group| group.handed).sum();
     let first: u64 = checked.groups.iter().map(|group| group.messages.count()).sum();
     let has_groups = !checked.groups.is_empty();
+    // Without a fault an outage is no recovery, whatever bound is set for it.
+    let was_hit = checked.conductor.faults.values().any(|fault| fault.effect_ns.is_some());
+    let recovery = longest_recovery(checked).filter(|_| acknowledges && was_hit);
     Metrics {
         sent: Some(sends.invoked.count()),
         acked: acknowledges.then(|| sends.acked.count()),
@@ -35,13 +38,15 @@ pub(super) fn metrics(plan: &Plan, checked: &Checked) -> Metrics {
         unknown: acknowledges.then(|| sends.unknown()),
         delivered: has_groups.then_some(first),
         duplicates: has_groups.then(|| handed.saturating_sub(first)),
-        lost: (acknowledges && certified).then_some(checked.losses.log.count),
+        lost: (acknowledges && certified).then(|| checked.lost()),
         sent_but_missing: checked.losses.sent_but_missing.filter(|_| !acknowledges),
         throughput_per_s: throughput(checked),
         ack_latency_us: acknowledges.then(|| quantiles(&sends.latency)).flatten(),
         e2e_latency_us: quantiles(&checked.e2e_latency),
-        rto_ms: rto(checked).value.filter(|_| acknowledges),
-        rpo_records: (acknowledges && certified).then_some(checked.losses.log.count),
+        rto_ms: rto(checked).value.filter(|_| acknowledges && was_hit),
+        rto_is_least: recovery.as_ref().is_some_and(|longest| longest.censored),
+        rto_after_leader_ms: recovery.and_then(|longest| longest.after_leader_ms),
+        rpo_records: (acknowledges && certified).then(|| checked.recovery_point().0),
         drain_ms: drain(checked).value,
         self_lag_p99_us: (sends.self_lag.count() > 0).then(|| sends.self_lag.quantile_us(0.99)),
     }
@@ -122,17 +127,7 @@ fn measure(property: Property, checked: &Checked) -> Measured {
     };
     match property {
         Property::Rto => rto(checked),
-        Property::Rpo => Measured {
-            value: (checked.certificate.covers_log() && checked.losses.log.exercised > 0)
-                .then_some(checked.losses.log.count as f64),
-            censored: false,
-            unit: "records",
-            exercised: checked.losses.log.exercised,
-            why: match &checked.certificate.log {
-                Some(why) => format!("drain: {why}"),
-                None => format!("of {} acknowledged", checked.sends.acked.count()),
-            },
-        },
+        Property::Rpo => rpo(checked),
         Property::AckLatency => latency(&checked.sends.latency, "acknowledgements"),
         Property::EndToEndLatency => latency(&checked.e2e_latency, "hand-overs"),
         Property::Drain => drain(checked),
@@ -143,6 +138,21 @@ fn measure(property: Property, checked: &Checked) -> Measured {
             exercised: checked.sends.acked.count(),
             why: format!("{} acknowledged over the load", checked.sends.acked.count()),
         },
+    }
+}
+
+fn rpo(checked: &Checked) -> Measured {
+    let open = checked.open_end();
+    let (lost, exercised) = checked.recovery_point();
+    Measured {
+        value: (open.is_none() && exercised > 0).then_some(lost as f64),
+        censored: false,
+        unit: "records",
+        exercised,
+        why: open.map_or_else(
+            || format!("of {} acknowledged", checked.sends.acked.count()),
+            |why| format!("drain: {why}"),
+        ),
     }
 }
 
@@ -161,22 +171,13 @@ fn rto(checked: &Checked) -> Measured {
     if checked.conductor.faults.is_empty() && outages.outages.is_empty() {
         return none("no fault, and no outage", None);
     }
-    let origin = checked.sends.slots.origin_ns;
-    let last_ns = checked.conductor.load_ends_ns.unwrap_or(origin);
-    let longest = outages.outages.iter().map(|outage| {
-        let from = origin + outage.from as u64 * SLOT_NS;
-        // Counted from the fault that came before it, where there is one.
-        let effects = checked.conductor.faults.values().filter_map(|fault| fault.effect_ns);
-        let since = effects
-            .filter(|effect| *effect <= from + SLOT_NS && *effect + 10 * SLOT_NS >= from)
-            .max()
-            .unwrap_or(from);
-        let until = outage.until.map_or(last_ns, |until| origin + until as u64 * SLOT_NS);
-        (until.saturating_sub(since) as f64 / 1e6, outage.until.is_none())
-    });
-    match longest.max_by(|a, b| a.0.total_cmp(&b.0)) {
+    let mut faulty = outages.outages.iter().filter(|outage| !outage.limited);
+    if faulty.next().is_none() && !outages.outages.is_empty() {
+        return none("resource-limited: the broker was short of memory or disk in every outage", None);
+    }
+    match longest_recovery(checked) {
         None => none("no outage was seen", Some(0.0)),
-        Some((ms, censored)) => Measured {
+        Some(Recovery { ms, censored, .. }) => Measured {
             value: Some(ms),
             censored,
             unit: "ms",
@@ -188,6 +189,41 @@ fn rto(checked: &Checked) -> Measured {
             },
         },
     }
+}
+
+/// How a partition came back.
+struct Recovery {
+    ms: f64,
+    /// It was not over at the end of the load.
+    censored: bool,
+    /// The part of it that came after its last new leader was seen.
+    after_leader_ms: Option<f64>,
+}
+
+/// The longest outage of those that were not over before the first fault, and not for want of memory or disk.
+fn longest_recovery(checked: &Checked) -> Option<Recovery> {
+    let origin = checked.sends.slots.origin_ns;
+    let last_ns = checked.conductor.load_ends_ns.unwrap_or(origin);
+    let effects: Vec<u64> = checked.conductor.faults.values().filter_map(|fault| fault.effect_ns).collect();
+    let first_effect = effects.iter().min().copied().unwrap_or(0);
+    let recoveries = checked.outages.outages.iter().filter(|outage| !outage.limited).filter_map(|outage| {
+        let from = origin + outage.from as u64 * SLOT_NS;
+        let until = outage.until.map_or(last_ns, |until| origin + until as u64 * SLOT_NS);
+        // What was over before the first fault is no recovery from it.
+        if until <= first_effect {
+            return None;
+        }
+        // Counted from the fault that came before it, where there is one.
+        let before = |effect: &u64| *effect <= from + SLOT_NS && *effect + 10 * SLOT_NS >= from;
+        let since = effects.iter().copied().filter(before).max().unwrap_or(from.max(first_effect));
+        let leader_ns = checked.conductor.last_new_leader_ns(outage.place, since, until);
+        Some(Recovery {
+            ms: until.saturating_sub(since) as f64 / 1e6,
+            censored: outage.until.is_none(),
+            after_leader_ms: leader_ns.filter(|_| outage.until.is_some()).map(|at| (until - at) as f64 / 1e6),
+        })
+    });
+    recoveries.max_by(|a, b| a.ms.total_cmp(&b.ms))
 }
 
 fn drain(checked: &Checked) -> Measured {
@@ -228,4 +264,51 @@ fn quantiles(latency: &Latency) -> Option<Quantiles> {
         p999: latency.quantile_us(0.999),
         max: latency.max_us(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::{LeaderSeen, Outage, Place};
+
+    #[test]
+    fn what_came_after_the_new_leader_was_seen_is_told_apart() {
+        let place = Place { topic: 0, partition: 0 };
+        let seen = |t_ns, node| LeaderSeen { t_ns, node, epoch: 0 };
+        let after = |until, leaders: &[LeaderSeen]| {
+            let mut checked = Checked::default();
+            checked.outages.outages = vec![Outage { place, from: 10, until, limited: false }];
+            checked.conductor.leaders.insert(place, leaders.to_vec());
+            checked.conductor.load_ends_ns = Some(40 * SLOT_NS);
+            longest_recovery(&checked).expect("an outage").after_leader_ms
+        };
+        let before = seen(0, 1);
+        let nobody = seen(15 * SLOT_NS, 0);
+        let new = seen(28 * SLOT_NS, 2);
+        assert_eq!(after(Some(30), &[before, nobody, new]), Some(200.0));
+        assert_eq!(after(Some(30), &[before, nobody]), None, "nobody is no leader");
+        assert_eq!(after(None, &[before, nobody, new]), None, "it is not over");
+        assert_eq!(after(Some(20), &[before, nobody, new]), None, "the new one came later");
+    }
+
+    #[test]
+    fn an_outage_of_a_broker_short_of_memory_is_no_recovery_time() {
+        let outage = |from, limited| Outage {
+            place: Place { topic: 0, partition: 0 },
+            from,
+            until: Some(from + 20),
+            limited,
+        };
+        let rto_of = |outages: &[Outage]| {
+            let mut checked = Checked::default();
+            checked.outages.exercised = 100;
+            checked.outages.outages = outages.to_vec();
+            let measured = rto(&checked);
+            (measured.value, measured.why)
+        };
+        let (value, why) = rto_of(&[outage(10, true)]);
+        assert_eq!(value, None);
+        assert!(why.starts_with("resource-limited"), "{why}");
+        assert_eq!(rto_of(&[outage(10, true), outage(50, false)]).0, Some(2_000.0));
+    }
 }

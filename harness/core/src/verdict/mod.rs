@@ -12,6 +12,7 @@ mod measures;
 mod report;
 mod rules;
 mod schema;
+mod summary;
 mod timeline;
 mod word;
 
@@ -20,5 +21,6 @@ pub use judge::judge;
 pub use judged::{Judged, RunFacts};
 pub use report::*;
 pub use schema::verdict_schema;
+pub use summary::{SummaryEntry, summarise};
 pub use timeline::{FaultBand, LeaderSpan, Outage, Slot, Timeline};
 pub use word::VerdictWord;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::summary::{SummaryEntry, summarise};
 use super::timeline::Timeline;
 use super::word::VerdictWord;
 
@@ -17,8 +18,18 @@ pub struct RunReport {
     pub schema: String,
     /// The run.
     pub run: RunInfo,
+    /// The cells folded by scenario, class and system.
+    #[serde(default)]
+    pub summary: Vec<SummaryEntry>,
     /// The cells, in the order in which they ran.
     pub results: Vec<CellResult>,
+}
+
+impl RunReport {
+    /// The report of a run with these cells.
+    pub fn new(run: RunInfo, results: Vec<CellResult>) -> Self {
+        Self { schema: VERDICT_SCHEMA.into(), run, summary: summarise(&results), results }
+    }
 }
 
 /// The run as a whole.
@@ -64,7 +75,7 @@ pub struct Environment {
 }
 
 /// One cell: scenario × system × matrix point × repeat.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CellResult {
     /// `<scenario>~<system>~<k=v,…>~r<n>`, also the name of its directory.
     pub cell_id: String,
@@ -104,6 +115,12 @@ pub struct CellResult {
     pub timeline: Option<Timeline>,
     /// What a reader must know to judge the numbers (replicas clamped, latency unreliable, fault without effect …).
     pub notes: Vec<String>,
+    /// The command that runs the cell again, in words of a shell.
+    #[serde(default)]
+    pub replay: Vec<String>,
+    /// The directory of the run that recorded it, where that is not the directory of this report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_dir: Option<String>,
 }
 
 /// What a cell ran on.
@@ -132,7 +149,7 @@ pub struct SystemInfo {
 }
 
 /// One check of one cell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CheckResult {
     /// The property's name.
     pub property: String,
@@ -154,6 +171,13 @@ pub struct CheckResult {
     pub why: String,
     /// The best pieces of evidence, at most 20; `count` is exact.
     pub witnesses: Vec<Witness>,
+}
+
+impl CheckResult {
+    /// Whether the value is the least that it can be: what was measured was not over at the end.
+    pub fn is_least(&self) -> bool {
+        self.grade.as_deref() == Some("censored")
+    }
 }
 
 /// One piece of evidence.
@@ -240,6 +264,12 @@ pub struct Metrics {
     pub e2e_latency_us: Option<Quantiles>,
     /// Longest recovery after a fault.
     pub rto_ms: Option<f64>,
+    /// Whether it was not over at the end of the load, so that `rto_ms` is the least that it can be.
+    #[serde(default)]
+    pub rto_is_least: bool,
+    /// The part of it after the partition's last new leader was first seen: what the client took to find it, and the leader to
+    /// serve it. Null where no new leader was seen.
+    pub rto_after_leader_ms: Option<f64>,
     /// Acknowledged records lost, with a certificate.
     pub rpo_records: Option<u64>,
     /// From the end of load to an empty backlog.
@@ -267,4 +297,16 @@ pub struct Quantiles {
     pub p999: u64,
     /// Maximum.
     pub max: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_an_older_version_are_read() {
+        let metrics: Metrics =
+            serde_json::from_str(r#"{"rto_ms": 2300.0}"#).expect("older reports are compared, too");
+        assert_eq!((metrics.rto_ms, metrics.rto_is_least), (Some(2300.0), false));
+    }
 }

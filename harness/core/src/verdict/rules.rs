@@ -24,6 +24,10 @@ pub fn rule(property: Property) -> &'static str {
         }
         Property::Divergence => "all observers see the same message at the same offset",
         Property::HighWatermarkRollback => "a record that was once delivered stays in the log",
+        Property::AbortedRead => "no reader of committed records sees a transaction that was aborted",
+        Property::EarlyRead => "no reader of committed records sees a transaction before it is committed",
+        Property::TornTransaction => "of a transaction all records can be read, or none",
+        Property::HangingTransaction => "a transaction that its producer leaves open is aborted in time",
         Property::Rto => "operations succeed again within the bound",
         Property::Rpo => "no more acknowledged records are lost than the bound",
         Property::AckLatency => "acknowledgements come within the bound (99 of 100)",

@@ -6,7 +6,18 @@ use serde::{Deserialize, Serialize};
 
 /// What is said of a check or of a cell. Never "proved", never "safe".
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictWord {
@@ -15,6 +26,7 @@ pub enum VerdictWord {
     /// Not seen, in as many comparisons as `exercised` says.
     NotObserved,
     /// The evidence does not suffice to say.
+    #[default]
     Inconclusive,
     /// Nothing happened that could have shown it.
     NotExercised,
@@ -37,6 +49,19 @@ impl VerdictWord {
             Self::NotClaimed => "not_claimed",
             Self::NotOffered => "not_offered",
             Self::HarnessFailure => "harness_failure",
+        }
+    }
+
+    /// How bad it is: the worst of several stands for all of them.
+    pub fn severity(self) -> u8 {
+        match self {
+            Self::Violated => 6,
+            Self::HarnessFailure => 5,
+            Self::Inconclusive => 4,
+            Self::NotExercised => 3,
+            Self::NotObserved => 2,
+            Self::NotClaimed => 1,
+            Self::NotOffered => 0,
         }
     }
 

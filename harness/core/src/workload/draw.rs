@@ -7,6 +7,7 @@ pub(super) enum Purpose {
     Key = 1,
     Size = 2,
     Filler = 3,
+    Abort = 4,
 }
 
 /// 64 uniform bits for message `seq` of a stream with this seed.

@@ -59,6 +59,13 @@ impl Generator {
         }
     }
 
+    /// Whether the transaction with this number, from 0, is aborted on purpose; `share` of all are.
+    pub fn aborts(&self, transaction: u32, share: f64) -> bool {
+        // 53 bits are a number from 0 to 1 exactly.
+        let drawn = draw::draw(self.seed, Purpose::Abort, transaction) >> 11;
+        (drawn as f64) < share * (1_u64 << 53) as f64
+    }
+
     /// The key of message `seq`, without replaying those before it.
     #[inline]
     pub fn key_of(&self, seq: u32) -> Option<u32> {

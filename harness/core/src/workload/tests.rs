@@ -18,6 +18,7 @@ fn plan() -> ProducerPlan {
         in_flight: 5,
         idempotence: false,
         retries: 3,
+        transactions: None,
         seed: 4711,
     }
 }

@@ -146,8 +146,8 @@ impl<'a> Reader<'a> {
     /// Commits until the answer is known. False: they are not committed.
     fn commit_behind(&mut self, arrivals: &[Arrival]) -> bool {
         while !arrivals.is_empty() {
-            for (partition, next) in arrivals.iter().map(Arrival::position) {
-                self.consumer.settle(partition, next);
+            for (partition, settlement) in arrivals.iter().map(Arrival::settlement) {
+                self.consumer.settle(partition, settlement);
             }
             match self.consumer.commit_and_wait() {
                 Outcome::Ok | Outcome::Weak => return true,

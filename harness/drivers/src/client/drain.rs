@@ -19,6 +19,7 @@ const BOUNDS: Duration = Duration::from_secs(1);
 const BEGIN: u8 = 0;
 const DONE: u8 = 1;
 const GAVE_UP: u8 = 3;
+const READ_TO: u8 = 4;
 
 /// What is left of one partition.
 struct Left {
@@ -36,6 +37,8 @@ pub(super) struct Drain<'a> {
     pub(super) run_id: u64,
     pub(super) ends: &'a [PartitionEnd],
     pub(super) timeout: Duration,
+    /// Whether logs may end in marks of transactions.
+    pub(super) transactional: bool,
 }
 
 impl Drain<'_> {
@@ -100,11 +103,17 @@ impl Drain<'_> {
 
     fn forget_finished(&self, left: &mut BTreeMap<u16, Left>) {
         left.retain(|&partition, left| {
+            let end = left.end;
             // A log may end in offsets that hold no messages, such as transaction markers.
             let nothing_more = left.at_end
                 && left.next < left.end
                 && self.reader.bounds(partition, BOUNDS).is_ok_and(|(_, end)| end >= left.end);
-            left.next < left.end && !nothing_more
+            if nothing_more && self.transactional {
+                let event =
+                    Event { a: end, b: u32::from(partition), flags: READ_TO, ..blank(EventKind::Drain) };
+                let _ = self.session.record(&event);
+            }
+            left.next < end && !nothing_more
         });
     }
 

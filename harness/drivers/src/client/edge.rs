@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use mqproof_core::history::{Delivery, Event, EventKind};
+use mqproof_core::history::{Delivery, Event, EventKind, flags};
 use mqproof_core::ids::MessageId;
 use mqproof_core::workload::{PayloadCheck, verify};
 
@@ -13,14 +13,15 @@ use crate::role::Received;
 /// A message that arrived and was judged, but not yet handed over.
 pub(super) struct Arrival {
     event: Event,
+    settlement: u64,
     /// The bytes, if they are not what was sent.
     raw: Option<Box<[u8]>>,
 }
 
 impl Arrival {
-    /// Where the reader stands behind it: partition and next offset.
-    pub(super) fn position(&self) -> (u16, u64) {
-        (self.event.partition(), self.event.a + 1)
+    /// What settles it and those before it: partition and token.
+    pub(super) fn settlement(&self) -> (u16, u64) {
+        (self.event.partition(), self.settlement)
     }
 }
 
@@ -40,10 +41,11 @@ pub(super) fn arrive(received: &Received<'_>, run_id: u64, batch: u16) -> Arriva
         a: received.offset,
         b: u32::from(received.partition),
         kind: EventKind::Deliver,
-        flags: delivery as u8,
+        flags: delivery as u8 | if received.redelivered { flags::REDELIVERED } else { 0 },
         c: batch,
     };
-    Arrival { event, raw: (delivery != Delivery::Intact).then(|| received.payload.into()) }
+    let settlement = received.settlement;
+    Arrival { event, settlement, raw: (delivery != Delivery::Intact).then(|| received.payload.into()) }
 }
 
 /// Records that a message is handed over now. False: it is not recorded, so it must not be settled.
@@ -63,4 +65,25 @@ pub(super) fn hand_over(session: &Session, mut arrival: Arrival, delayed: bool) 
         let c = u16::try_from(raw.len()).unwrap_or(u16::MAX);
         session.record(&Event { kind: EventKind::Raw, a: at, c, flags: 0, ..arrival.event })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_broker_marks_as_redelivered_is_recorded_so_whatever_the_message_is() {
+        let received = |redelivered| Received {
+            partition: 3,
+            offset: Event::NO_OFFSET,
+            redelivered,
+            settlement: 1,
+            key: None,
+            payload: b"not ours",
+        };
+        for mark in [false, true] {
+            let event = arrive(&received(mark), 1, 7).event;
+            assert_eq!((event.is_flagged_repeat(), event.delivery()), (mark, Some(Delivery::Corrupt)));
+        }
+    }
 }

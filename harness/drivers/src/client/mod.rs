@@ -13,6 +13,7 @@ mod run;
 mod session;
 mod spec;
 mod talk;
+mod transact;
 
 pub use exit::ClientExit;
 pub use run::{main, run};

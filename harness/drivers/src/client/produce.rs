@@ -10,7 +10,8 @@ use mqproof_core::ids::MessageId;
 use mqproof_core::plan::{Pace, ProducerPlan};
 use mqproof_core::workload::{Generator, Message};
 
-use super::session::Session;
+use super::session::{Session, blank};
+use super::transact::Transactor;
 use crate::clock::{monotonic_ns, sleep_until};
 use crate::role::{CLASS_NO_ROOM, Completion, NO_PARTITION, Outgoing, Producer, SendError, SendObserver};
 
@@ -59,6 +60,14 @@ impl SendObserver for Completions {
             sender.unpark();
         }
     }
+
+    fn limited(&self, no_more: bool) {
+        let _ = self.session.record(&Event { flags: u8::from(!no_more), ..blank(EventKind::Limited) });
+    }
+
+    fn went_on(&self, first: MessageId) {
+        let _ = self.session.record(&Event { msg: first.0, ..blank(EventKind::Reconnect) });
+    }
 }
 
 /// One producing session.
@@ -89,13 +98,29 @@ impl Sender<'_> {
 
     fn send_all(&self, mut generator: Generator) {
         let mut payload = Vec::new();
+        let mut transactor = self.transactor();
         while let Some(message) = generator.next() {
-            let Some(due_ns) = self.wait_until_due(&message) else { return };
+            let Some(due_ns) = self.wait_until_due(&message) else { break };
             generator.write_payload(&message, due_ns, &mut payload);
-            if !self.send(generator.id(&message), message.key, due_ns, &payload) {
+            let id = generator.id(&message);
+            if !transactor.as_mut().is_none_or(|transactor| transactor.before(id)) {
+                return;
+            }
+            if !self.send(id, message.key, due_ns, &payload) {
+                break;
+            }
+            if !transactor.as_mut().is_none_or(|transactor| transactor.after(self, &generator)) {
                 return;
             }
         }
+        if let Some(transactor) = &mut transactor {
+            transactor.end(self, &generator);
+        }
+    }
+
+    fn transactor(&self) -> Option<Transactor<'_>> {
+        let (plan, producer) = (self.plan.transactions?, self.producer.transactions()?);
+        Some(Transactor::new(self.session, producer, plan))
     }
 
     /// When the message is due; None if it is not sent any more.
@@ -183,7 +208,8 @@ impl Sender<'_> {
         }
     }
 
-    fn wait_for_ends(&self) {
+    /// Waits until each send has ended or is given up.
+    pub(super) fn wait_for_ends(&self) {
         let library = self.producer.give_up_after() + Duration::from_secs(1);
         if self.wait_for_ends_within(library) {
             return;

@@ -17,10 +17,14 @@ use super::session::Session;
 use super::spec::{ClientJob, ClientLine, ClientSpec, Counters, PartitionEnd, Ready};
 use super::talk;
 use crate::clock::{boot_id, monotonic_ns, sleep_until};
+use crate::connection::Connection;
 use crate::journal::JournalFile;
 use crate::library_log::LibraryLog;
 use crate::registry::driver;
 use crate::role::{Driver, DriverError};
+
+/// The number of the drain reader that is handed committed records only.
+const COMMITTED_READER: u16 = 3;
 
 /// How long a client tries to reach the cluster.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -55,8 +59,8 @@ pub fn run(spec: &ClientSpec) -> ClientExit {
     let result = match &spec.job {
         ClientJob::Produce(plan) => client.produce(plan),
         ClientJob::Consume(plan) => client.consume(plan),
-        ClientJob::Drain { topic, ends, timeout_ms } => {
-            client.drain(topic, ends, Duration::from_millis(*timeout_ms))
+        ClientJob::Drain { topic, ends, timeout_ms, transactional } => {
+            client.drain(topic, ends, Duration::from_millis(*timeout_ms), *transactional)
         }
     };
     if let Err(why) = &result {
@@ -96,8 +100,8 @@ impl<'a> Client<'a> {
     fn new(spec: &'a ClientSpec) -> Result<Self, String> {
         let log_path = spec.log_path();
         let log = LibraryLog::to_file(&log_path).map_err(|why| format!("`{}`: {why}", log_path.display()))?;
-        let driver =
-            driver(&spec.driver, &spec.bootstrap, &spec.settings, &log).map_err(|why| why.to_string())?;
+        let connection = Connection { bootstrap: spec.bootstrap.clone(), settings: spec.settings.clone() };
+        let driver = driver(&spec.driver, &connection, &log).map_err(|why| why.to_string())?;
         let meta = spec.journal_meta(getpid().as_raw_nonzero().get() as u32, boot_id());
         let journal = JournalFile::create(&spec.history_dir, &meta).map_err(|why| why.to_string())?;
         Ok(Self { spec, session: Arc::new(Session::new(journal)), driver })
@@ -140,10 +144,20 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    fn drain(&self, topic: &str, ends: &[PartitionEnd], timeout: Duration) -> Result<(), DriverError> {
-        let reader = self.driver.log_reader(topic, self.spec.number)?;
+    fn drain(
+        &self,
+        topic: &str,
+        ends: &[PartitionEnd],
+        timeout: Duration,
+        transactional: bool,
+    ) -> Result<(), DriverError> {
+        let reader = match self.spec.number {
+            COMMITTED_READER => self.driver.committed_reader(topic, self.spec.number)?,
+            number => self.driver.log_reader(topic, number)?,
+        };
         self.ready(reader.settings());
-        let drain = Drain { session: &self.session, reader, run_id: self.spec.run_id, ends, timeout };
+        let run_id = self.spec.run_id;
+        let drain = Drain { session: &self.session, reader, run_id, ends, timeout, transactional };
         drain.run();
         Ok(())
     }

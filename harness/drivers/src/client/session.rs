@@ -7,7 +7,7 @@ use mqproof_core::history::{Event, EventKind, Outcome, SealReason};
 
 use super::spec::Counters;
 use crate::clock::{monotonic_ns, wall_ns};
-use crate::journal::JournalFile;
+use crate::journal::{JournalFile, RecordError};
 
 /// One life of one client.
 #[derive(Debug)]
@@ -85,6 +85,11 @@ impl Session {
         counter.fetch_add(1, Ordering::Release);
     }
 
+    /// Sends that ended without an acknowledgement.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        self.failed.load(Ordering::Acquire) + self.unknown.load(Ordering::Acquire)
+    }
+
     /// Sends that have not ended.
     #[inline]
     pub(super) fn outstanding(&self) -> u64 {
@@ -131,13 +136,23 @@ impl Session {
     /// Samples the wall clock.
     pub(super) fn record_wall_clock(&self) {
         let event = Event { a: wall_ns(), ..blank(EventKind::WallClock) };
-        let _ = self.record(&event);
+        self.record_aside(&event);
     }
 
     /// Records how late this process was: 0 behind its due times, 1 not scheduled.
     pub(super) fn record_self_lag(&self, lag_ns: u64, flags: u8) {
         if lag_ns > 0 {
-            let _ = self.record(&Event { a: lag_ns, flags, ..blank(EventKind::SelfLag) });
+            self.record_aside(&Event { a: lag_ns, flags, ..blank(EventKind::SelfLag) });
+        }
+    }
+
+    /// Records what is no operation. Its thread does not end with them: what comes after the seal is nobody's trouble.
+    fn record_aside(&self, event: &Event) {
+        match self.journal().record(event) {
+            Ok(()) | Err(RecordError::Sealed(_)) => {}
+            Err(why) => {
+                self.recorder_failed(&why);
+            }
         }
     }
 
@@ -160,4 +175,34 @@ impl Session {
 /// An event of now with nothing in it.
 pub(super) fn blank(kind: EventKind) -> Event {
     Event { t_ns: monotonic_ns(), msg: 0, a: 0, b: 0, kind, flags: 0, c: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqproof_core::history::{JournalKind, JournalMeta};
+
+    fn meta() -> JournalMeta {
+        JournalMeta {
+            run_id: 7,
+            kind: JournalKind::Producer,
+            role: "writer".to_owned(),
+            ..JournalMeta::default()
+        }
+    }
+
+    #[test]
+    fn how_late_the_process_is_after_its_seal_is_nobodys_trouble() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::new(JournalFile::create(dir.path(), &meta()).unwrap());
+        session.seal();
+        session.record_self_lag(5, 0);
+        session.record_wall_clock();
+        assert!(!session.has_recorder_failed());
+        assert_eq!(session.counters().trouble, None);
+        assert!(
+            !session.record(&blank(EventKind::SendInvoke)),
+            "an operation after the seal is refused all the same"
+        );
+    }
 }

@@ -18,7 +18,8 @@ pub struct ClientSpec {
     pub history_dir: PathBuf,
     /// Where the log of the client library goes.
     pub log_dir: PathBuf,
-    /// The number of the producer or consumer in the plan; 1 or 2 for a drain reader.
+    /// The number of the producer or consumer in the plan; 1 or 2 for a drain reader, 3 for one that is handed committed
+    /// records only.
     pub number: u16,
     /// How often a process of this role and number was started before.
     pub incarnation: u16,
@@ -52,7 +53,21 @@ pub enum ClientJob {
         ends: Vec<PartitionEnd>,
         /// How long it may take.
         timeout_ms: u64,
+        /// Whether logs may end in marks of transactions.
+        #[serde(default)]
+        transactional: bool,
     },
+}
+
+impl ClientJob {
+    /// The role of the plan that it fills; a drain reader has none.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Self::Produce(plan) => Some(&plan.role),
+            Self::Consume(plan) => Some(&plan.role),
+            Self::Drain { .. } => None,
+        }
+    }
 }
 
 /// Where a partition ended when producers had stopped.

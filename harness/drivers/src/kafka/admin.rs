@@ -6,18 +6,24 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mqproof_core::plan::Isolation;
 use rdkafka::admin::{
     AdminClient, AdminOptions, NewTopic as KafkaTopic, ResourceSpecifier, TopicReplication, TopicResult,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::settings::Connection;
-use crate::admin::{Admin, AdminError, BrokerInfo, ClusterInfo, NewTopic, PartitionInfo};
+use super::complaint::complaint;
+use super::settings::{Connection, check_tls};
+use crate::admin::{Admin, AdminError, BrokerInfo, ClusterInfo, Complaint, NewTopic, PartitionInfo};
 use crate::library_log::LibraryLog;
+
+/// How long to wait after the library has dropped the broker that was asked.
+const BROKER_DROPPED_PAUSE: Duration = Duration::from_millis(100);
 
 /// An admin client, and one idle consumer per group whose offsets were asked for.
 pub struct KafkaAdmin {
@@ -25,14 +31,37 @@ pub struct KafkaAdmin {
     connection: Connection,
     log: LibraryLog,
     probers: Mutex<BTreeMap<String, Arc<BaseConsumer<LibraryLog>>>>,
+    /// Ask where logs end: for readers of all records, for readers of committed ones.
+    bounds: [BaseConsumer<LibraryLog>; 2],
 }
 
 impl KafkaAdmin {
     /// An admin client; it connects when it is first asked.
     pub fn new(connection: Connection, log: LibraryLog) -> Result<Self, AdminError> {
+        check_tls(&connection.settings).map_err(|why| failed("client settings", why))?;
         let client =
             connection.admin().create_with_context(log.clone()).map_err(|why| failed("admin client", why))?;
-        Ok(Self { client, connection, log, probers: Mutex::default() })
+        let prober = |isolation| {
+            connection
+                .bounds_prober(isolation)
+                .create_with_context(log.clone())
+                .map_err(|why| failed("bounds prober", why))
+        };
+        let bounds = [prober(Isolation::ReadUncommitted)?, prober(Isolation::ReadCommitted)?];
+        Ok(Self { client, connection, log, probers: Mutex::default(), bounds })
+    }
+
+    fn bounds_for(
+        &self,
+        isolation: Isolation,
+        topic: &str,
+        partition: u32,
+        timeout: Duration,
+    ) -> Result<(u64, u64), AdminError> {
+        self.bounds[usize::from(isolation == Isolation::ReadCommitted)]
+            .fetch_watermarks(topic, partition as i32, timeout)
+            .map(|(start, end)| (start as u64, end as u64))
+            .map_err(|why| failed(&format!("log bounds of {topic}/{partition}"), why))
     }
 
     fn prober(&self, group: &str) -> Result<Arc<BaseConsumer<LibraryLog>>, AdminError> {
@@ -56,13 +85,19 @@ impl KafkaAdmin {
         timeout: Duration,
     ) -> Result<BTreeMap<String, String>, AdminError> {
         let what = format!("settings of {resource:?}");
-        let answer = block_on(self.client.describe_configs([resource], &options(timeout)))
-            .map_err(|why| failed(&what, why))?;
+        let answer =
+            again(timeout, |left, _| block_on(self.client.describe_configs([resource], &options(left))))
+                .map_err(|why| failed(&what, why))?;
         let resource = answer
             .into_iter()
             .next()
             .ok_or_else(|| failed(&what, "no answer"))?
             .map_err(|why| failed(&what, why))?;
+        // The library drops the error of a resource, such as a topic that the asked broker does not know yet: nothing
+        // has no settings at all.
+        if resource.entries.is_empty() {
+            return Err(failed(&what, "the broker told none"));
+        }
         Ok(resource
             .entries
             .into_iter()
@@ -108,22 +143,34 @@ impl Admin for KafkaAdmin {
                 )
             })
             .collect();
-        let results = block_on(self.client.create_topics(&topics, &options(timeout)));
+        let results = again(timeout, |left, is_first| {
+            let results = block_on(self.client.create_topics(&topics, &options(left)))?;
+            Ok(unless_done_before(results, is_first, RDKafkaErrorCode::TopicAlreadyExists))
+        });
         all_done("create topics", results)
     }
 
     fn delete_topics(&self, topics: &[String], timeout: Duration) -> Result<(), AdminError> {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        let results = block_on(self.client.delete_topics(&names, &options(timeout)));
+        let results = again(timeout, |left, is_first| {
+            let results = block_on(self.client.delete_topics(&names, &options(left)))?;
+            Ok(unless_done_before(results, is_first, RDKafkaErrorCode::UnknownTopicOrPartition))
+        });
         all_done("delete topics", results)
     }
 
     fn log_bounds(&self, topic: &str, partition: u32, timeout: Duration) -> Result<(u64, u64), AdminError> {
-        self.client
-            .inner()
-            .fetch_watermarks(topic, partition as i32, timeout)
-            .map(|(start, end)| (start as u64, end as u64))
-            .map_err(|why| failed(&format!("log bounds of {topic}/{partition}"), why))
+        self.bounds_for(Isolation::ReadUncommitted, topic, partition, timeout)
+    }
+
+    fn last_stable_offset(
+        &self,
+        topic: &str,
+        partition: u32,
+        timeout: Duration,
+    ) -> Result<Option<u64>, AdminError> {
+        let (_, end) = self.bounds_for(Isolation::ReadCommitted, topic, partition, timeout)?;
+        Ok(Some(end))
     }
 
     fn committed(
@@ -172,6 +219,10 @@ impl Admin for KafkaAdmin {
         self.broker_settings(broker, timeout).ok()?.remove("inter.broker.protocol.version")
     }
 
+    fn complaint(&self, timeout: Duration) -> Option<Complaint> {
+        complaint(&self.connection, &self.log, timeout)
+    }
+
     fn library(&self) -> String {
         super::library()
     }
@@ -195,10 +246,38 @@ fn options(timeout: Duration) -> AdminOptions {
     AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout))
 }
 
-fn all_done(
-    what: &str,
-    results: Result<Vec<TopicResult>, rdkafka::error::KafkaError>,
-) -> Result<(), AdminError> {
+/// Asks again, in what is left of the time, when the library has dropped the broker that it had asked: it does so when the
+/// cluster's list of brokers changes, as it does while nodes start, and asks nobody else by itself. The second argument of
+/// `ask` says whether nothing was asked before; a request that was dropped may have been carried out.
+fn again<T>(
+    timeout: Duration,
+    mut ask: impl FnMut(Duration, bool) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let until = Instant::now() + timeout;
+    let mut is_first = true;
+    loop {
+        match ask(until.saturating_duration_since(Instant::now()), is_first) {
+            Err(why) if was_dropped(&why) && Instant::now() < until => thread::sleep(BROKER_DROPPED_PAUSE),
+            other => return other,
+        }
+        is_first = false;
+    }
+}
+
+fn was_dropped(why: &KafkaError) -> bool {
+    matches!(why, KafkaError::AdminOp(RDKafkaErrorCode::DestroyBroker))
+}
+
+/// Results in which `code` is no error if an earlier attempt may have had its effect.
+fn unless_done_before(results: Vec<TopicResult>, is_first: bool, code: RDKafkaErrorCode) -> Vec<TopicResult> {
+    let settled = |result: TopicResult| match result {
+        Err((topic, why)) if why == code && !is_first => Ok(topic),
+        other => other,
+    };
+    results.into_iter().map(settled).collect()
+}
+
+fn all_done(what: &str, results: Result<Vec<TopicResult>, KafkaError>) -> Result<(), AdminError> {
     for result in results.map_err(|why| failed(what, why))? {
         result.map_err(|(topic, why)| failed(&format!("{what}: `{topic}`"), why))?;
     }
@@ -226,5 +305,51 @@ fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn dropped<T>() -> Result<T, KafkaError> {
+        Err(KafkaError::AdminOp(RDKafkaErrorCode::DestroyBroker))
+    }
+
+    #[test]
+    fn a_request_whose_broker_was_dropped_is_sent_again_and_may_find_its_work_done() {
+        let exists = RDKafkaErrorCode::TopicAlreadyExists;
+        let mut attempts = Vec::new();
+        let results = again(LONG, |_, is_first| {
+            attempts.push(is_first);
+            if is_first {
+                dropped()
+            } else {
+                Ok(unless_done_before(vec![Err(("t".into(), exists))], is_first, exists))
+            }
+        });
+        assert_eq!(results.unwrap(), [Ok("t".to_owned())]);
+        assert_eq!(attempts, [true, false]);
+    }
+
+    #[test]
+    fn a_topic_that_was_there_before_the_first_attempt_is_an_error() {
+        let exists = RDKafkaErrorCode::TopicAlreadyExists;
+        let results = vec![Err(("t".to_owned(), exists))];
+        assert_eq!(unless_done_before(results.clone(), true, exists), results);
+    }
+
+    #[test]
+    fn other_errors_and_the_end_of_the_time_end_the_attempts() {
+        let mut asked = 0;
+        let refused: Result<(), _> = again(LONG, |_, _| {
+            asked += 1;
+            Err(KafkaError::AdminOp(RDKafkaErrorCode::PolicyViolation))
+        });
+        assert!(refused.is_err());
+        assert_eq!(asked, 1);
+        assert!(again(Duration::ZERO, |_, _| dropped::<()>()).is_err());
     }
 }

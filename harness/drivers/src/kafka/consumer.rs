@@ -1,7 +1,7 @@
 //! A group member on librdkafka.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ struct Member {
     settle: Settle,
     /// Settled and not yet handed to a commit, as the next offset to read.
     settled: Mutex<BTreeMap<u16, u64>>,
+    /// How far it came in its present assignment, as the next offset to read.
+    reached: Mutex<BTreeMap<u16, u64>>,
+    /// Whether a message was handed on and not settled thereby.
+    has_open: AtomicBool,
     sessions: AtomicU16,
     rebalances: AtomicU64,
 }
@@ -58,11 +62,34 @@ impl KafkaConsumer {
             topic: plan.topic.clone(),
             settle: plan.settle,
             settled: Mutex::default(),
+            reached: Mutex::default(),
+            has_open: AtomicBool::new(false),
             sessions: AtomicU16::new(0),
             rebalances: AtomicU64::new(0),
         };
         let client = config.create_with_context(member).map_err(|why| error("consumer", why))?;
         Ok(Self { client, topic: plan.topic.clone(), settings })
+    }
+}
+
+impl KafkaConsumer {
+    /// Where every message was settled when it was handed on, all below the library's position is settled. It may lie
+    /// behind the last message: marks of transactions, and what was aborted, are passed without a word.
+    fn pass_marks(&self, settled: &mut BTreeMap<u16, u64>) {
+        let member = self.client.context();
+        if member.settle != Settle::After || member.has_open.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(positions) = self.client.position() else { return };
+        let mut reached = member.reached();
+        for element in positions.elements_for_topic(&self.topic) {
+            let Offset::Offset(next) = element.offset() else { continue };
+            let (partition, next) = (element.partition() as u16, next as u64);
+            // A position from before the present assignment would take the group back.
+            let Some(before) = reached.get_mut(&partition).filter(|before| **before < next) else { continue };
+            *before = next;
+            settled.insert(partition, next);
+        }
     }
 }
 
@@ -96,11 +123,16 @@ impl Consumer for KafkaConsumer {
             let received = Received {
                 partition: message.partition() as u16,
                 offset: message.offset() as u64,
+                redelivered: false,
+                settlement: message.offset() as u64 + 1,
                 key: message.key(),
                 payload: message.payload().unwrap_or_default(),
             };
             if handle(&received) == Handled::Settled {
-                self.client.context().settled().insert(received.partition, received.offset + 1);
+                self.client.context().settled().insert(received.partition, received.settlement);
+                self.client.context().reached().insert(received.partition, received.settlement);
+            } else {
+                self.client.context().has_open.store(true, Ordering::Relaxed);
             }
             wait = Duration::ZERO;
         }
@@ -111,12 +143,13 @@ impl Consumer for KafkaConsumer {
         self.client.context().rebalances.load(Ordering::Relaxed)
     }
 
-    fn settle(&mut self, partition: u16, next: u64) {
-        self.client.context().settled().insert(partition, next);
+    fn settle(&mut self, partition: u16, settlement: u64) {
+        self.client.context().settled().insert(partition, settlement);
     }
 
     fn commit_and_wait(&mut self) -> Outcome {
-        let settled = std::mem::take(&mut *self.client.context().settled());
+        let mut settled = std::mem::take(&mut *self.client.context().settled());
+        self.pass_marks(&mut settled);
         let outcome = self.client.context().commit_now(&self.client, &settled);
         if outcome != Outcome::Ok {
             // What is not known to be committed is committed again, unless more was settled meanwhile.
@@ -141,6 +174,10 @@ impl Consumer for KafkaConsumer {
 impl Member {
     fn settled(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reached(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Commits and waits. librdkafka does not call back for it, so the observer is told here.
@@ -182,6 +219,7 @@ impl ConsumerContext for Member {
         match rebalance {
             Rebalance::Assign(list) => {
                 self.settled().clear();
+                self.reached().clear();
                 self.sessions.fetch_add(1, Ordering::Relaxed);
                 self.each_partition(list, MemberChange::Assign);
             }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use mqproof_core::plan::{ConsumerPlan, Durability, ProducerPlan};
+use mqproof_core::plan::{ConsumerPlan, Durability, Isolation, ProducerPlan};
 
 use super::consumer::KafkaConsumer;
 use super::log_reader::KafkaLogReader;
 use super::producer::KafkaProducer;
 use super::settings::Connection;
+use super::transactional::TransactionalProducer;
 use crate::library_log::LibraryLog;
 use crate::role::{Consumer, Driver, DriverError, GroupObserver, LogReader, Producer, SendObserver};
 
@@ -32,7 +33,13 @@ impl Driver for KafkaDriver {
         durability: Durability,
         observer: Arc<dyn SendObserver>,
     ) -> Result<Box<dyn Producer>, DriverError> {
-        Ok(Box::new(KafkaProducer::new(&self.connection, plan, durability, observer, self.log.clone())?))
+        let log = self.log.clone();
+        Ok(match plan.transactions {
+            None => Box::new(KafkaProducer::new(&self.connection, plan, durability, observer, log)?),
+            Some(_) => {
+                Box::new(TransactionalProducer::new(&self.connection, plan, durability, observer, log)?)
+            }
+        })
     }
 
     fn consumer(
@@ -44,7 +51,13 @@ impl Driver for KafkaDriver {
     }
 
     fn log_reader(&self, topic: &str, number: u16) -> Result<Box<dyn LogReader>, DriverError> {
-        Ok(Box::new(KafkaLogReader::new(&self.connection, topic, number, self.log.clone())?))
+        let (isolation, log) = (Isolation::ReadUncommitted, self.log.clone());
+        Ok(Box::new(KafkaLogReader::new(&self.connection, topic, number, isolation, log)?))
+    }
+
+    fn committed_reader(&self, topic: &str, number: u16) -> Result<Box<dyn LogReader>, DriverError> {
+        let (isolation, log) = (Isolation::ReadCommitted, self.log.clone());
+        Ok(Box::new(KafkaLogReader::new(&self.connection, topic, number, isolation, log)?))
     }
 
     fn library(&self) -> String {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mqproof_core::plan::Isolation;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -13,7 +14,7 @@ use super::settings::{Connection, in_force};
 use crate::library_log::LibraryLog;
 use crate::role::{DriverError, LogReader, Received};
 
-/// A fresh client that reads a topic from its beginning, uncommitted records included.
+/// A fresh client that reads a topic from its beginning.
 pub(super) struct KafkaLogReader {
     client: BaseConsumer<LibraryLog>,
     topic: String,
@@ -26,9 +27,10 @@ impl KafkaLogReader {
         connection: &Connection,
         topic: &str,
         number: u16,
+        isolation: Isolation,
         log: LibraryLog,
     ) -> Result<Self, DriverError> {
-        let config = connection.log_reader(number);
+        let config = connection.log_reader(number, isolation);
         let settings = in_force(&config)?;
         let client = config.create_with_context(log).map_err(|why| error("log reader", why))?;
         Ok(Self { client, topic: topic.to_owned(), settings })
@@ -69,6 +71,8 @@ impl LogReader for KafkaLogReader {
                     handle(&Received {
                         partition: message.partition() as u16,
                         offset: message.offset() as u64,
+                        redelivered: false,
+                        settlement: message.offset() as u64 + 1,
                         key: message.key(),
                         payload: message.payload().unwrap_or_default(),
                     });

@@ -4,14 +4,17 @@
 //! Owns: which setting of librdkafka a plan implies, and which of its results means what (`outcome`).
 
 mod admin;
+mod complaint;
 mod consumer;
 mod context;
 mod driver;
+pub mod light;
 mod log_reader;
 mod outcome;
 mod producer;
 mod settings;
 mod status;
+mod transactional;
 
 pub use admin::KafkaAdmin;
 pub use driver::KafkaDriver;

@@ -10,6 +10,8 @@ use mqproof_core::history::{Level, Outcome};
 use mqproof_core::plan::Durability;
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::role::GoesOn;
+
 /// librdkafka's message status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Persistence {
@@ -79,6 +81,31 @@ pub fn classify_commit(code: i32) -> Outcome {
     }
 }
 
+/// What librdkafka says can be done about an error of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorClass {
+    /// Nothing, or there is no error.
+    None,
+    /// To ask again.
+    Retriable,
+    /// To abort.
+    Abortable,
+    /// To start as a new instance.
+    Fatal,
+}
+
+/// How the commit or abort of a transaction ended, and what its producer has to do next. `code` is 0 without an error.
+///
+/// No error is a definite failure: the request that was refused may be the repetition of one that was carried out, and
+/// whose answer was lost.
+pub fn classify_transaction(code: i32, error_class: ErrorClass, commits: bool) -> (Outcome, GoesOn) {
+    match (code, error_class) {
+        (0, _) => (Outcome::Ok, GoesOn::Begins),
+        (_, ErrorClass::Abortable) if commits => (Outcome::Info, GoesOn::Aborts),
+        _ => (Outcome::Info, GoesOn::Renews),
+    }
+}
+
 /// An error code as the class of an event: librdkafka's own codes are negative and wrap.
 pub(super) fn class(code: i32) -> u16 {
     code as i16 as u16
@@ -129,6 +156,21 @@ mod tests {
         for durability in [Durability::Leader, Durability::Quorum, Durability::QuorumDisk] {
             for persistence in [Persistence::No, Persistence::Possibly] {
                 assert_eq!(classify(0, persistence, durability).0, Outcome::Info);
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_transaction_is_known_only_by_a_good_answer_and_errors_say_what_comes_next() {
+        use ErrorClass::{Abortable, Fatal, None, Retriable};
+        for commits in [true, false] {
+            for error_class in [None, Retriable, Abortable, Fatal] {
+                let ends = |code| classify_transaction(code, error_class, commits);
+                assert_eq!(ends(0), (Outcome::Ok, GoesOn::Begins));
+                let next = if commits && error_class == Abortable { GoesOn::Aborts } else { GoesOn::Renews };
+                for code in (-300..=-1).chain(1..=300) {
+                    assert_eq!(ends(code), (Outcome::Info, next), "{code} {error_class:?} {commits}");
+                }
             }
         }
     }

@@ -24,13 +24,13 @@ use crate::role::{Completion, DriverError, NO_PARTITION, Outgoing, Producer, Sen
 
 /// Sends to one topic; delivery reports go to an observer.
 pub(super) struct KafkaProducer {
-    client: BaseProducer<Reports>,
+    pub(super) client: BaseProducer<Reports>,
     topic: String,
     settings: BTreeMap<String, String>,
     give_up_after: Duration,
 }
 
-struct Reports {
+pub(super) struct Reports {
     observer: Arc<dyn SendObserver>,
     durability: Durability,
     log: LibraryLog,

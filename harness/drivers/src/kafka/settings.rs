@@ -2,23 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use mqproof_core::plan::{ConsumerPlan, Durability, ProducerPlan, Settle, Start};
+use mqproof_core::plan::{ConsumerPlan, Durability, Isolation, ProducerPlan, Settle, Start};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::error;
 use crate::role::DriverError;
 
-/// Where the cluster is, and settings that go over those of the plan.
-#[derive(Clone, Debug, Default)]
-pub struct Connection {
-    /// `host:port,…`.
-    pub bootstrap: String,
-    /// In librdkafka's own names.
-    pub settings: BTreeMap<String, String>,
-}
+pub use crate::connection::Connection;
 
 /// Settings that are shown with each result.
-const SHOWN: [&str; 24] = [
+const SHOWN: [&str; 26] = [
     "acks",
     "enable.idempotence",
     "max.in.flight.requests.per.connection",
@@ -30,6 +23,8 @@ const SHOWN: [&str; 24] = [
     "queue.buffering.max.messages",
     "queue.buffering.max.kbytes",
     "partitioner",
+    "transactional.id",
+    "transaction.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.commit.interval.ms",
@@ -44,6 +39,10 @@ const SHOWN: [&str; 24] = [
     "partition.assignment.strategy",
     "check.crcs",
 ];
+
+/// After so many ms without an answer whoever watches a cluster asks another broker. By the library's default it would look
+/// at a machine that is gone for a minute, and see no new leader.
+const LOOK_ELSEWHERE_MS: &str = "2000";
 
 impl Connection {
     pub(super) fn producer(&self, plan: &ProducerPlan, durability: Durability) -> ClientConfig {
@@ -70,7 +69,18 @@ impl Connection {
             // Bounds on memory; a full queue is back-pressure.
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536");
-        self.finish(config)
+        let mut config = self.finish(config);
+        if let Some(transactions) = plan.transactions {
+            let timeout_ms = transactions.timeout_ms;
+            let id = format!("{}-{}-{}", plan.topic, plan.role, plan.instance);
+            config.set("transactional.id", id).set("transaction.timeout.ms", timeout_ms.to_string());
+            // The library refuses to give a message longer than its transaction.
+            let lasts = config.get("message.timeout.ms").and_then(|value| value.parse::<u64>().ok());
+            if lasts.is_some_and(|lasts| lasts > timeout_ms) {
+                config.set("message.timeout.ms", timeout_ms.to_string());
+            }
+        }
+        config
     }
 
     pub(super) fn consumer(&self, plan: &ConsumerPlan) -> ClientConfig {
@@ -91,12 +101,14 @@ impl Connection {
             .set("enable.auto.commit", auto_commit.to_string())
             .set("enable.auto.offset.store", auto_store.to_string())
             .set("auto.commit.interval.ms", interval_ms)
+            // The library's own default is the other one than Kafka's.
+            .set("isolation.level", level(plan.isolation))
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "500");
         self.finish(config)
     }
 
-    pub(super) fn log_reader(&self, number: u16) -> ClientConfig {
+    pub(super) fn log_reader(&self, number: u16, isolation: Isolation) -> ClientConfig {
         let mut config = self.reader();
         config
             // Never joined: the library wants a name.
@@ -104,18 +116,34 @@ impl Connection {
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_uncommitted");
+            .set("isolation.level", level(isolation));
+        self.finish(config)
+    }
+
+    /// A client that asks for the bounds of logs: the end is where readers of this kind can read up to.
+    pub(super) fn bounds_prober(&self, isolation: Isolation) -> ClientConfig {
+        let mut config = self.common();
+        config
+            .set("group.id", "mqproof-bounds")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", level(isolation))
+            .set("socket.timeout.ms", LOOK_ELSEWHERE_MS);
         self.finish(config)
     }
 
     pub(super) fn admin(&self) -> ClientConfig {
-        self.finish(self.common())
+        let mut config = self.common();
+        config.set("socket.timeout.ms", LOOK_ELSEWHERE_MS);
+        self.finish(config)
     }
 
     /// A client that asks for a group's offsets, and never joins it.
     pub(super) fn group_prober(&self, group: &str) -> ClientConfig {
         let mut config = self.common();
-        config.set("group.id", group).set("enable.auto.commit", "false");
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("socket.timeout.ms", LOOK_ELSEWHERE_MS);
         self.finish(config)
     }
 
@@ -163,6 +191,32 @@ impl Connection {
     }
 }
 
+fn level(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadUncommitted => "read_uncommitted",
+        Isolation::ReadCommitted => "read_committed",
+    }
+}
+
+/// Whether this build can do what the settings ask for.
+pub(super) fn check_tls(settings: &BTreeMap<String, String>) -> Result<(), String> {
+    if cfg!(feature = "kafka-tls") {
+        return Ok(());
+    }
+    let needs_tls = |(key, value): &(&String, &String)| match key.as_str() {
+        "security.protocol" => value.to_ascii_lowercase().ends_with("ssl"),
+        // Their hashes are OpenSSL's.
+        "sasl.mechanism" | "sasl.mechanisms" => value.to_ascii_uppercase().starts_with("SCRAM"),
+        key => key.starts_with("ssl."),
+    };
+    match settings.iter().find(needs_tls) {
+        None => Ok(()),
+        Some((key, _)) => Err(format!(
+            "`{key}` asks for TLS, which this mqproof was built without\nhint: build it with `--features kafka-tls` (Debian: `apt-get install libssl-dev pkg-config`)"
+        )),
+    }
+}
+
 /// The shown settings as the library has them in force. A setting of the other kind of client is not among them.
 pub(super) fn in_force(config: &ClientConfig) -> Result<BTreeMap<String, String>, DriverError> {
     let native = config.create_native_config().map_err(|why| error("settings", why))?;
@@ -171,8 +225,11 @@ pub(super) fn in_force(config: &ClientConfig) -> Result<BTreeMap<String, String>
         SHOWN.iter().position(|name| *name == "enable.auto.commit").unwrap_or(SHOWN.len());
     let (sends, reads) = SHOWN.split_at(first_of_consumers);
     let names = if producer { sends } else { reads };
+    // The library does not know a text that was never set.
+    let transactional = config.get("transactional.id").is_some();
     names
         .iter()
+        .filter(|name| transactional || !name.starts_with("transaction"))
         .map(|name| {
             let value = match config.get(name) {
                 Some(value) => value.to_owned(),
@@ -181,4 +238,25 @@ pub(super) fn in_force(config: &ClientConfig) -> Result<BTreeMap<String, String>
             Ok(((*name).to_owned(), value))
         })
         .collect()
+}
+
+#[cfg(all(test, not(feature = "kafka-tls")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_tls_is_refused_by_a_build_without_it() {
+        let check = |key: &str, value: &str| check_tls(&BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        for (key, value) in [
+            ("security.protocol", "SASL_SSL"),
+            ("security.protocol", "ssl"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("ssl.ca.location", "/ca.pem"),
+        ] {
+            let error = check(key, value).expect_err("there is no TLS");
+            assert!(error.contains(key) && error.contains("kafka-tls"), "{error}");
+        }
+        assert_eq!(check("security.protocol", "SASL_PLAINTEXT"), Ok(()));
+        assert_eq!(check("sasl.mechanism", "PLAIN"), Ok(()));
+    }
 }

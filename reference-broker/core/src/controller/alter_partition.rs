@@ -8,13 +8,21 @@ use kafka_protocol::messages::alter_partition_response::{PartitionData, TopicDat
 use kafka_protocol::messages::{AlterPartitionRequest, AlterPartitionResponse, BrokerId};
 
 use super::controller::Decision;
+use super::election::Election;
+use super::eligible::eligible;
 use super::image::{MetadataImage, PartitionImage, TopicPartitionId};
+use super::reassignment::arrive;
 use super::record::{MetadataRecord, PartitionState};
 use super::topic_id::TopicId;
+use crate::defects::Defect;
 use crate::ids::{LeaderEpoch, NodeId, PartitionId};
 
 /// Decides on each proposal by itself. The answer holds the state that follows, committed when it is sent.
-pub(super) fn alter_partition(image: &MetadataImage, request: &AlterPartitionRequest) -> Decision {
+pub(super) fn alter_partition(
+    election: Election,
+    image: &MetadataImage,
+    request: &AlterPartitionRequest,
+) -> Decision {
     let sender = NodeId(request.broker_id.0);
     if image.broker(sender).is_none_or(|broker| broker.epoch.0 != request.broker_epoch) {
         let error = ResponseError::StaleBrokerEpoch.code();
@@ -31,18 +39,14 @@ pub(super) fn alter_partition(image: &MetadataImage, request: &AlterPartitionReq
                 partition: PartitionId(proposal.partition_index),
             };
             let once = if seen.insert(id) { Ok(()) } else { Err(ResponseError::InvalidRequest) };
-            partitions.push(match once.and_then(|()| decide(image, sender, id, proposal)) {
-                Ok((state, changed)) => {
-                    let answer = accepted(proposal.partition_index, &state);
-                    if changed {
-                        let (topic, partition) = (id.topic, id.partition);
-                        records.push(MetadataRecord::PartitionChange { topic, partition, state });
-                    }
+            let decided = once.and_then(|()| decide(election, image, sender, id, proposal));
+            partitions.push(match decided {
+                Ok(change) => {
+                    let (answer, new) = carry_out(election, image, id, change);
+                    records.extend(new);
                     answer
                 }
-                Err(error) => PartitionData::default()
-                    .with_partition_index(proposal.partition_index)
-                    .with_error_code(error.code()),
+                Err(error) => refused(id, error),
             });
         }
         topics.push(TopicData::default().with_topic_id(topic.topic_id).with_partitions(partitions));
@@ -50,8 +54,39 @@ pub(super) fn alter_partition(image: &MetadataImage, request: &AlterPartitionReq
     (records, AlterPartitionResponse::default().with_topics(topics).into())
 }
 
+/// The answer, and what is to be recorded. A partition that moves may have arrived by this change; if it has a new leader epoch then,
+/// its leader is to hear of that from the metadata log.
+fn carry_out(
+    election: Election,
+    image: &MetadataImage,
+    id: TopicPartitionId,
+    (state, changed): (PartitionState, bool),
+) -> (PartitionData, Vec<MetadataRecord>) {
+    let (topic, partition) = (id.topic, id.partition);
+    if !changed {
+        return (accepted(partition.0, &state), Vec::new());
+    }
+    let change = MetadataRecord::PartitionChange { topic, partition, state: state.clone() };
+    let arrived = image.topic(topic).zip(image.partition(id)).and_then(|(topic, before)| {
+        let after = PartitionImage { state: state.clone(), ..before.clone() };
+        arrive(election, topic, &after, |node| image.is_active(node))
+    });
+    let Some(image) = arrived else { return (accepted(partition.0, &state), vec![change]) };
+    let answer = if image.state.leader_epoch == state.leader_epoch {
+        accepted(partition.0, &image.state)
+    } else {
+        refused(id, ResponseError::NewLeaderElected)
+    };
+    (answer, vec![change, MetadataRecord::Reassignment { topic, partition, image }])
+}
+
+fn refused(id: TopicPartitionId, error: ResponseError) -> PartitionData {
+    PartitionData::default().with_partition_index(id.partition.0).with_error_code(error.code())
+}
+
 /// The state that follows, and whether it is another one.
 fn decide(
+    election: Election,
     image: &MetadataImage,
     sender: NodeId,
     id: TopicPartitionId,
@@ -61,11 +96,13 @@ fn decide(
     let partition = topic.partitions.get(&id.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let state = &partition.state;
     check_epochs(state, sender, proposal)?;
-    let isr = new_isr(image, partition, sender, proposal)?;
+    let isr = new_isr(election, image, partition, sender, proposal)?;
     if isr == state.isr {
         return Ok((state.clone(), false));
     }
-    Ok((PartitionState { isr, partition_epoch: state.partition_epoch + 1, ..state.clone() }, true))
+    let min = topic.min_insync_replicas(election.min_insync_replicas).max(1) as usize;
+    let elr = eligible(state, &isr, &partition.replicas, min);
+    Ok((PartitionState { isr, elr, partition_epoch: state.partition_epoch + 1, ..state.clone() }, true))
 }
 
 /// Epochs come before everything else, fencing too (KAFKA-14144).
@@ -89,6 +126,7 @@ fn check_epochs(state: &PartitionState, sender: NodeId, proposal: &Proposal) -> 
 
 /// The proposed in-sync set, in the order of the replicas.
 fn new_isr(
+    election: Election,
     image: &MetadataImage,
     partition: &PartitionImage,
     leader: NodeId,
@@ -106,7 +144,9 @@ fn new_isr(
     }
     for (member, epoch) in &members {
         let registered = image.broker(*member).ok_or(ResponseError::IneligibleReplica)?;
-        if !image.is_active(*member) || (*epoch != -1 && *epoch != registered.epoch.0) {
+        let fenced = !image.is_active(*member) && !election.defects.has(Defect::FencedJoinsIsr);
+        let restarted = *epoch != -1 && *epoch != registered.epoch.0;
+        if fenced || restarted {
             return Err(ResponseError::IneligibleReplica);
         }
     }

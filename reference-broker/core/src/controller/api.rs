@@ -1,11 +1,15 @@
 //! What brokers ask of the active controller, and what it answers: Kafka's own schemas.
 
 use kafka_protocol::messages::{
-    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
-    ApiKey, BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest,
-    BrokerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
-    CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse,
-    RequestKind, ResponseKind,
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, AlterPartitionRequest,
+    AlterPartitionResponse, ApiKey, BrokerHeartbeatRequest, BrokerHeartbeatResponse,
+    BrokerRegistrationRequest, BrokerRegistrationResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeQuorumRequest, DescribeQuorumResponse, ElectLeadersRequest, ElectLeadersResponse, FetchRequest,
+    FetchResponse, FetchSnapshotRequest, FetchSnapshotResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    RequestKind, ResponseKind, UnregisterBrokerRequest, UnregisterBrokerResponse,
 };
 
 macro_rules! apis {
@@ -97,8 +101,26 @@ apis! {
     DeleteTopics(DeleteTopicsRequest => DeleteTopicsResponse), version 6;
     /// Adds partitions to topics.
     CreatePartitions(CreatePartitionsRequest => CreatePartitionsResponse), version 3;
+    /// Says who votes on the metadata, and how far everybody is (KIP-595).
+    DescribeQuorum(DescribeQuorumRequest => DescribeQuorumResponse), version 2;
+    /// Forgets a broker that does not come back.
+    UnregisterBroker(UnregisterBrokerRequest => UnregisterBrokerResponse), version 0;
+    /// Elects preferred leaders, or unclean ones where nobody leads (KIP-460).
+    ElectLeaders(ElectLeadersRequest => ElectLeadersResponse), version 2;
+    /// Moves partitions to other brokers, or back (KIP-455).
+    AlterPartitionReassignments(
+        AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse
+    ), version 1;
+    /// Says which partitions move.
+    ListPartitionReassignments(ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse), version 0;
+    /// Replaces the settings of topics.
+    AlterConfigs(AlterConfigsRequest => AlterConfigsResponse), version 2;
+    /// Changes settings of topics (KIP-339).
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse), version 1;
     /// Takes a block of producer ids (KIP-730).
     AllocateProducerIds(AllocateProducerIdsRequest => AllocateProducerIdsResponse), version 0;
     /// Tails the metadata log (KIP-595).
     Fetch(FetchRequest => FetchResponse), version 15;
+    /// Takes over a snapshot of the metadata (KIP-630).
+    FetchSnapshot(FetchSnapshotRequest => FetchSnapshotResponse), version 0;
 }

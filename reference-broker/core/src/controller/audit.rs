@@ -4,7 +4,9 @@
 //! Rules: the offsets have no gap. Of each partition: replicas and in-sync set are no empty or double lists; ISR ⊆ replicas;
 //!        the leader is in sync; leader epochs never fall and belong to one leader each; partition epochs rise by one with each
 //!        change (KIP-497); who joins the in-sync set or is elected is active (KIP-841); a leader is elected from
-//!        the in-sync set unless unclean election is on. Producer ids are given away once.
+//!        the in-sync set or the eligible replicas unless unclean election is on; nobody is in both sets, and only who was in one
+//!        of them is eligible (KIP-966). A partition that moves lets go of nobody before all of its target are in sync (KIP-455).
+//!        Producer ids are given away once.
 //! Ignores: whether an election was necessary, and whether placement is even.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,12 +46,14 @@ pub struct MetadataAudit {
     unclean: bool,
     image: MetadataImage,
     leaders: BTreeMap<(TopicPartitionId, LeaderEpoch), NodeId>,
+    /// The partition epochs in which brokers were last relieved of partitions.
+    relieved: BTreeMap<(TopicPartitionId, NodeId), i32>,
 }
 
 impl MetadataAudit {
     /// An audit from the first record on; `unclean` is the controllers' `unclean.leader.election.enable`.
     pub fn new(unclean: bool) -> Self {
-        Self { unclean, image: MetadataImage::default(), leaders: BTreeMap::new() }
+        Self { unclean, image: MetadataImage::default(), leaders: BTreeMap::new(), relieved: BTreeMap::new() }
     }
 
     /// The offset of the next record to observe.
@@ -60,6 +64,11 @@ impl MetadataAudit {
     /// The state that the records so far add up to.
     pub fn image(&self) -> &MetadataImage {
         &self.image
+    }
+
+    /// The partition epoch in which a broker that had held a partition was last told to let go of it.
+    pub fn relieved(&self, id: TopicPartitionId, node: NodeId) -> Option<i32> {
+        self.relieved.get(&(id, node)).copied()
     }
 
     /// Takes the next record.
@@ -84,6 +93,10 @@ impl MetadataAudit {
             shape(&after, &mut broken);
             self.joins(id, before.as_ref(), &after.state, &mut broken);
             if let Some(before) = &before {
+                moves(before, &after, &mut broken);
+                for node in before.replicas.iter().filter(|node| !after.replicas.contains(node)) {
+                    self.relieved.insert((id, *node), after.state.partition_epoch);
+                }
                 epochs(&before.state, &after.state, &mut broken);
             }
             let PartitionState { leader, leader_epoch, .. } = after.state;
@@ -119,10 +132,17 @@ impl MetadataAudit {
         broken: &mut Vec<String>,
     ) {
         let old_isr = before.map_or(&[][..], |partition| &partition.state.isr);
+        let old_elr = before.map_or(&[][..], |partition| &partition.state.elr);
         for member in after.isr.iter().filter(|member| !old_isr.contains(member)) {
-            if !self.image.is_active(*member) {
+            // Eligible ones that are all who is left need not live.
+            let remembered = after.leader == NodeId::NONE && old_elr.contains(member);
+            if !self.image.is_active(*member) && !remembered {
                 broken.push(format!("{member} joins the in-sync set but is not active"));
             }
+        }
+        for member in after.elr.iter().filter(|member| !old_isr.contains(member) && !old_elr.contains(member))
+        {
+            broken.push(format!("{member} is eligible and was not in sync"));
         }
         let Some(before) = before else { return };
         if after.leader == NodeId::NONE || after.leader == before.state.leader {
@@ -133,14 +153,20 @@ impl MetadataAudit {
         }
         let unclean =
             self.image.topic(id.topic).is_some_and(|topic| topic.unclean_leader_election(self.unclean));
-        if !unclean && !old_isr.contains(&after.leader) {
-            broken.push(format!("{} is elected from outside the in-sync set {old_isr:?}", after.leader));
+        if !unclean && !old_isr.contains(&after.leader) && !old_elr.contains(&after.leader) {
+            broken.push(format!(
+                "{} is elected from outside the in-sync set {old_isr:?} and the eligible {old_elr:?}",
+                after.leader
+            ));
         }
     }
 }
 
 fn shape(partition: &PartitionImage, broken: &mut Vec<String>) {
-    let PartitionImage { replicas, state } = partition;
+    let PartitionImage { replicas, adding, removing, state } = partition;
+    for node in adding.iter().chain(removing).filter(|node| !replicas.contains(node)) {
+        broken.push(format!("{node} is added or removed but no replica"));
+    }
     for (name, nodes) in [("replicas", replicas), ("in-sync set", &state.isr)] {
         if nodes.is_empty() || nodes.iter().collect::<BTreeSet<_>>().len() != nodes.len() {
             broken.push(format!("the {name} are {nodes:?}"));
@@ -149,8 +175,21 @@ fn shape(partition: &PartitionImage, broken: &mut Vec<String>) {
     for member in state.isr.iter().filter(|member| !replicas.contains(member)) {
         broken.push(format!("{member} is in sync but no replica"));
     }
+    for member in state.elr.iter().filter(|member| !replicas.contains(member) || state.isr.contains(member)) {
+        broken.push(format!("{member} is eligible but in sync or no replica"));
+    }
     if state.leader != NodeId::NONE && !state.isr.contains(&state.leader) {
         broken.push(format!("{} leads but is not in sync", state.leader));
+    }
+}
+
+/// A partition has arrived where it was to go. Back to where it came from it may go with fewer in sync.
+fn moves(before: &PartitionImage, after: &PartitionImage, broken: &mut Vec<String>) {
+    let was_moving = before.is_reassigning() && !before.is_going_back();
+    let arrived = was_moving && !after.is_reassigning() && after.replicas == before.target();
+    let missing: Vec<_> = after.replicas.iter().filter(|node| !after.state.isr.contains(node)).collect();
+    if arrived && !missing.is_empty() {
+        broken.push(format!("it has moved to {:?} although {missing:?} are not in sync", after.replicas));
     }
 }
 
@@ -166,7 +205,8 @@ fn epochs(before: &PartitionState, after: &PartitionState, broken: &mut Vec<Stri
 fn partition_of(record: &MetadataRecord) -> Option<TopicPartitionId> {
     match record {
         MetadataRecord::Partition { topic, partition, .. }
-        | MetadataRecord::PartitionChange { topic, partition, .. } => {
+        | MetadataRecord::PartitionChange { topic, partition, .. }
+        | MetadataRecord::Reassignment { topic, partition, .. } => {
             Some(TopicPartitionId { topic: *topic, partition: *partition })
         }
         _ => None,

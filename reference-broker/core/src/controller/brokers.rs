@@ -6,7 +6,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::broker_registration_request::Listener;
 use kafka_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
+    UnregisterBrokerRequest, UnregisterBrokerResponse,
 };
+use kafka_protocol::protocol::StrBytes;
 
 use super::controller::{Controller, Decision};
 use super::image::{BrokerImage, BrokerState};
@@ -21,7 +23,8 @@ pub(super) const INTERNAL_LISTENER: &str = "INTERNAL";
 
 impl Controller {
     /// A process takes the place of its broker id. While another process is heard under that id it is refused; a
-    /// repeated request of the same process changes nothing.
+    /// repeated request of the same process changes nothing. If it cannot name the epoch of the last process, that one did
+    /// not stop in an orderly way (KIP-966).
     pub(super) fn register(&mut self, now: Now, request: &BrokerRegistrationRequest) -> Decision {
         let broker = NodeId(request.broker_id.0);
         let refuse = |error: ResponseError| {
@@ -39,7 +42,8 @@ impl Controller {
         let (Some(client), Some(internal)) = (endpoint(CLIENT_LISTENER), endpoint(INTERNAL_LISTENER)) else {
             return refuse(ResponseError::InvalidRegistration);
         };
-        if let Some(known) = self.image.broker(broker) {
+        let known = self.image.broker(broker);
+        if let Some(known) = known {
             if known.incarnation == request.incarnation_id {
                 let epoch = known.epoch.0;
                 self.sessions.touch(now, broker, Offset(-1));
@@ -49,15 +53,17 @@ impl Controller {
                 return refuse(ResponseError::DuplicateBrokerRegistration);
             }
         }
+        let crashed = known.filter(|known| known.epoch.0 != request.previous_broker_epoch).map(|_| broker);
         let epoch = self.image.next_offset().0;
         let mut records = vec![MetadataRecord::RegisterBroker {
             broker,
             incarnation: request.incarnation_id,
             client,
             internal,
+            rack: request.rack.as_ref().filter(|rack| !rack.is_empty()).map(ToString::to_string),
         }];
         // The session of its former process may be over without having been fenced yet.
-        records.extend(self.settle(|node| node != broker && self.image.is_active(node)));
+        records.extend(self.settle(|node| node != broker && self.image.is_active(node), crashed));
         self.sessions.end(broker);
         self.sessions.touch(now, broker, Offset(-1));
         accept(records, epoch)
@@ -120,6 +126,21 @@ impl Controller {
         }
     }
 
+    /// A broker is known no more. A process of it that still runs registers again.
+    pub(super) fn unregister(&mut self, request: &UnregisterBrokerRequest) -> Decision {
+        let id = NodeId(request.broker_id.0);
+        if self.image.broker(id).is_none() {
+            let error = ResponseError::BrokerIdNotRegistered.code();
+            let message = StrBytes::from_string(format!("broker `{id}` is not registered"));
+            let response = UnregisterBrokerResponse::default().with_error_code(error);
+            return (Vec::new(), response.with_error_message(Some(message)).into());
+        }
+        let mut records = self.leave(&BTreeSet::from([id]), BrokerState::Fenced);
+        records.push(MetadataRecord::UnregisterBroker { broker: id });
+        self.sessions.end(id);
+        (records, UnregisterBrokerResponse::default().into())
+    }
+
     /// Fences brokers that were not heard any more.
     pub(super) fn fence(&self, gone: &BTreeSet<NodeId>) -> Vec<MetadataRecord> {
         self.leave(gone, BrokerState::Fenced)
@@ -128,14 +149,14 @@ impl Controller {
     /// The broker takes part again: partitions that nobody leads may be led by it.
     fn unfence(&self, id: NodeId) -> Vec<MetadataRecord> {
         let mut records = self.broker_changes(&BTreeSet::from([id]), BrokerState::Active);
-        records.extend(self.settle(|node| node == id || self.image.is_active(node)));
+        records.extend(self.settle(|node| node == id || self.image.is_active(node), None));
         records
     }
 
     /// Brokers are active no longer: others lead what they led.
     fn leave(&self, gone: &BTreeSet<NodeId>, state: BrokerState) -> Vec<MetadataRecord> {
         let mut records = self.broker_changes(gone, state);
-        records.extend(self.settle(|node| self.image.is_active(node) && !gone.contains(&node)));
+        records.extend(self.settle(|node| self.image.is_active(node) && !gone.contains(&node), None));
         records
     }
 
@@ -148,12 +169,12 @@ impl Controller {
     }
 
     /// What must change in partitions so that only those lead who may.
-    fn settle(&self, may_lead: impl Fn(NodeId) -> bool) -> Vec<MetadataRecord> {
+    fn settle(&self, may_lead: impl Fn(NodeId) -> bool, crashed: Option<NodeId>) -> Vec<MetadataRecord> {
         let election = self.election();
         let mut records = Vec::new();
         for topic in self.image.topics() {
             for (&partition, image) in &topic.partitions {
-                if let Some(state) = election.settle(topic, image, &may_lead) {
+                if let Some(state) = election.settle(topic, image, &may_lead, crashed) {
                     records.push(MetadataRecord::PartitionChange { topic: topic.id, partition, state });
                 }
             }

@@ -1,6 +1,7 @@
 //! What a controller wants done.
 
 use super::api::ControllerResponse;
+use crate::quorum::QuorumEffect;
 
 /// Ties a request to its answer; given by the caller of [`Controller::handle`](super::Controller::handle).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -16,6 +17,13 @@ pub enum ControllerEffect {
         /// The answer.
         response: Box<ControllerResponse>,
     },
+    /// A request that cannot be answered, since nobody here knows what will become of it: close its connection.
+    Abandon {
+        /// The request.
+        reply: ReplyId,
+    },
+    /// Something for another voter.
+    Voter(QuorumEffect),
     /// The metadata log cannot be trusted any more; end the process. Nothing is answered from now on.
     Failed {
         /// For the log.

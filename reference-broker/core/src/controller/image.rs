@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::record::{MetadataRecord, PartitionState};
-use super::topic_config;
 use super::topic_id::TopicId;
 use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId};
-use crate::node::{Endpoint, FlushPolicy};
+use crate::node::Endpoint;
 
 /// Whether a registered broker takes part.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,6 +39,8 @@ pub struct BrokerImage {
     pub state: BrokerState,
     /// The offset of the record that says so.
     pub since: Offset,
+    /// Where it stands (`broker.rack`), if that is known.
+    pub rack: Option<String>,
 }
 
 /// A topic.
@@ -49,7 +50,7 @@ pub struct TopicImage {
     pub id: TopicId,
     /// Its name.
     pub name: String,
-    /// Its overrides of the brokers' settings, by Kafka's names; validated when the topic was created.
+    /// Its overrides of the brokers' settings, by Kafka's names; validated when they were given.
     pub configs: BTreeMap<String, String>,
     /// Its partitions, by index from 0.
     pub partitions: BTreeMap<PartitionId, PartitionImage>,
@@ -60,6 +61,11 @@ pub struct TopicImage {
 pub struct PartitionImage {
     /// The brokers that hold it, the preferred leader first.
     pub replicas: Vec<NodeId>,
+    /// Those of them that it moves to (KIP-455).
+    pub adding: Vec<NodeId>,
+    /// Those of them that it leaves when it has moved. Who is added and removed was to be added once, and leaves as soon as enough
+    /// of the others are in sync.
+    pub removing: Vec<NodeId>,
     /// Leader, in-sync set and epochs.
     pub state: PartitionState,
 }
@@ -80,6 +86,8 @@ pub struct ImageDelta {
     pub brokers: BTreeSet<NodeId>,
     /// Topics that were created.
     pub topics_created: BTreeSet<TopicId>,
+    /// Topics that have other settings.
+    pub topics_changed: BTreeSet<TopicId>,
     /// Topics that were deleted, as they were.
     pub topics_removed: Vec<TopicImage>,
     /// Partitions that were created or changed, and still exist.
@@ -227,6 +235,18 @@ impl MetadataImage {
         Ok(())
     }
 
+    /// Applies one record of a snapshot.
+    pub(super) fn restore(&mut self, record: &MetadataRecord) -> Result<(), ApplyError> {
+        let offset = self.next_offset;
+        let changed = self.change(offset, record, &mut ImageDelta::default());
+        changed.map_err(|what| ApplyError::Unknown { offset, what })
+    }
+
+    /// All records of a snapshot are applied: what follows in the log begins here.
+    pub(super) fn go_on_at(&mut self, next_offset: Offset) {
+        self.next_offset = next_offset;
+    }
+
     fn change(
         &mut self,
         offset: Offset,
@@ -238,7 +258,7 @@ impl MetadataImage {
                 self.controller = *leader;
                 self.epoch = *epoch;
             }
-            MetadataRecord::RegisterBroker { broker, incarnation, client, internal } => {
+            MetadataRecord::RegisterBroker { broker, incarnation, client, internal, rack } => {
                 let image = BrokerImage {
                     epoch: BrokerEpoch(offset.0),
                     incarnation: *incarnation,
@@ -246,6 +266,7 @@ impl MetadataImage {
                     internal: internal.clone(),
                     state: BrokerState::Fenced,
                     since: offset,
+                    rack: rack.clone(),
                 };
                 self.brokers.insert(*broker, image);
                 delta.brokers.insert(*broker);
@@ -266,7 +287,7 @@ impl MetadataImage {
                 delta.topics_created.insert(*id);
             }
             MetadataRecord::Partition { topic, partition, replicas, state } => {
-                let image = PartitionImage { replicas: replicas.clone(), state: state.clone() };
+                let image = PartitionImage::new(replicas.clone(), state.clone());
                 self.topics.get_mut(topic).ok_or("topic")?.partitions.insert(*partition, image);
                 delta.partitions.insert(TopicPartitionId { topic: *topic, partition: *partition });
             }
@@ -275,57 +296,59 @@ impl MetadataImage {
                 topic_image.partitions.get_mut(partition).ok_or("partition")?.state = state.clone();
                 delta.partitions.insert(TopicPartitionId { topic: *topic, partition: *partition });
             }
+            MetadataRecord::Reassignment { topic, partition, image } => {
+                let topic_image = self.topics.get_mut(topic).ok_or("topic")?;
+                *topic_image.partitions.get_mut(partition).ok_or("partition")? = image.clone();
+                delta.partitions.insert(TopicPartitionId { topic: *topic, partition: *partition });
+            }
             MetadataRecord::RemoveTopic { id } => {
                 let image = self.topics.remove(id).ok_or("topic")?;
                 self.names.remove(&image.name);
                 delta.partitions.retain(|partition| partition.topic != *id);
+                delta.topics_changed.remove(id);
                 if !delta.topics_created.remove(id) {
                     delta.topics_removed.push(image);
                 }
             }
             MetadataRecord::ProducerIds { next } => self.next_producer_id = *next,
+            MetadataRecord::UnregisterBroker { broker } => {
+                self.brokers.remove(broker).ok_or("broker")?;
+                delta.brokers.insert(*broker);
+            }
+            MetadataRecord::Broker { broker, image } => {
+                self.brokers.insert(*broker, image.clone());
+                delta.brokers.insert(*broker);
+            }
+            MetadataRecord::Config { topic, configs } => {
+                self.topics.get_mut(topic).ok_or("topic")?.configs.clone_from(configs);
+                delta.topics_changed.insert(*topic);
+            }
         }
         Ok(())
     }
 }
 
-impl TopicImage {
-    /// `min.insync.replicas`, or the broker's default.
-    pub fn min_insync_replicas(&self, default: i32) -> i32 {
-        self.number(topic_config::MIN_INSYNC_REPLICAS)
-            .map_or(default, |n| i32::try_from(n).unwrap_or(i32::MAX))
-    }
-
-    /// `flush.messages` and `flush.ms`, or the broker's default. A flush for each message is a flush before each
-    /// acknowledgement here.
-    pub fn flush_policy(&self, default: FlushPolicy) -> FlushPolicy {
-        if self.number(topic_config::FLUSH_MESSAGES) == Some(1) {
-            return FlushPolicy::BeforeAck;
-        }
-        self.number(topic_config::FLUSH_MS).map_or(default, |ms| FlushPolicy::IntervalMs(ms as u64))
-    }
-
-    /// `unclean.leader.election.enable`, or the cluster's default.
-    pub fn unclean_leader_election(&self, default: bool) -> bool {
-        self.configs.get(topic_config::UNCLEAN_LEADER_ELECTION).map_or(default, |value| value == "true")
-    }
-
-    /// `max.message.bytes`, or the broker's default.
-    pub fn max_message_bytes(&self, default: usize) -> usize {
-        self.number(topic_config::MAX_MESSAGE_BYTES).map_or(default, |n| n as usize)
-    }
-
-    /// `segment.bytes`, or the broker's default.
-    pub fn segment_bytes(&self, default: u64) -> u64 {
-        self.number(topic_config::SEGMENT_BYTES).map_or(default, |n| n as u64)
-    }
-
-    fn number(&self, key: &str) -> Option<i64> {
-        self.configs.get(key).and_then(|value| value.parse().ok())
-    }
-}
-
 impl PartitionImage {
+    /// A partition that stays where it is.
+    pub fn new(replicas: Vec<NodeId>, state: PartitionState) -> Self {
+        Self { replicas, adding: Vec::new(), removing: Vec::new(), state }
+    }
+
+    /// Whether it is on its way from some replicas to others.
+    pub fn is_reassigning(&self) -> bool {
+        !(self.adding.is_empty() && self.removing.is_empty())
+    }
+
+    /// Whether its move was cancelled, and it still needs replicas that it was to move to.
+    pub fn is_going_back(&self) -> bool {
+        !self.adding.is_empty() && self.adding == self.removing
+    }
+
+    /// The replicas that are to hold it in the end.
+    pub fn target(&self) -> Vec<NodeId> {
+        self.replicas.iter().copied().filter(|node| !self.removing.contains(node)).collect()
+    }
+
     /// Whether the partition has a leader.
     pub fn has_leader(&self) -> bool {
         self.state.leader != NodeId::NONE

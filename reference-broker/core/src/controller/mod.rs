@@ -16,22 +16,30 @@ mod api;
 mod audit;
 mod brokers;
 pub mod channel;
+pub(crate) mod configs;
 #[expect(clippy::module_inception, reason = "the folder is named after its one type")]
 mod controller;
 mod derived_id;
+mod describe_quorum;
 mod effect;
+mod elect_leaders;
 mod election;
+mod eligible;
 mod image;
 mod metadata_fetch;
 mod placement;
 mod producer_ids;
+mod reassignment;
 mod record;
 mod refusal;
 mod replay;
 mod session;
-mod topic_config;
+mod snapshot;
+pub(crate) mod topic_config;
 mod topic_id;
+mod topic_settings;
 mod topics;
+mod voters;
 
 #[cfg(test)]
 mod tests;
@@ -45,5 +53,7 @@ pub use image::{
     TopicPartitionId,
 };
 pub use record::{MetadataRecord, PartitionState, RecordError};
+pub use refusal::refused;
 pub use replay::ReplayError;
+pub use snapshot::load_snapshot;
 pub use topic_id::TopicId;

@@ -9,23 +9,34 @@ use super::image::MetadataImage;
 use super::topics::Refusal;
 use crate::ids::NodeId;
 
-/// Round robin over the active brokers; `start` moves on with each partition of the cluster, so that leaders spread.
+/// Round robin over the active brokers, and where they are too few over fenced ones as well: a replica that comes back later is
+/// better than none, as long as one that is there can lead. `start` moves on with each partition of the cluster, so that
+/// leaders spread.
 pub(super) fn spread(
     image: &MetadataImage,
     partitions: usize,
     replicas: i16,
     start: usize,
 ) -> Result<Vec<Vec<NodeId>>, Refusal> {
-    let brokers: Vec<NodeId> = image.active_brokers().collect();
+    let (active, fenced): (Vec<NodeId>, Vec<NodeId>) =
+        image.brokers().keys().partition(|node| image.is_active(**node));
+    let registered = active.len() + fenced.len();
     let count = usize::try_from(replicas).unwrap_or(0);
-    if count == 0 || count > brokers.len() {
-        let message = format!("replication factor is `{replicas}`, with `{}` live brokers", brokers.len());
+    if count == 0 || count > registered || active.is_empty() {
+        let message = format!(
+            "replication factor is `{replicas}`, with `{registered}` registered brokers, `{}` of them live",
+            active.len()
+        );
         return Err((ResponseError::InvalidReplicationFactor, message));
     }
-    let broker = |partition: usize, replica: usize| brokers[(start + partition + replica) % brokers.len()];
-    Ok((0..partitions)
-        .map(|partition| (0..count).map(|replica| broker(partition, replica)).collect())
-        .collect())
+    let turned = |nodes: &[NodeId], by: usize| {
+        nodes.iter().copied().cycle().skip(by % nodes.len().max(1)).take(nodes.len()).collect::<Vec<_>>()
+    };
+    let replicas = |partition: usize| {
+        let first = turned(&active, start + partition);
+        first.into_iter().chain(turned(&fenced, start + partition)).take(count).collect()
+    };
+    Ok((0..partitions).map(replicas).collect())
 }
 
 /// An assignment as a client gave it: `replicas` brokers, each live and named once.

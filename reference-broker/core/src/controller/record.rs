@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
-use super::image::BrokerState;
+use super::image::{BrokerImage, BrokerState, PartitionImage};
 use super::topic_id::TopicId;
-use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, PartitionId, ProducerId};
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId};
 use crate::node::Endpoint;
 
 /// One step in the life of a cluster's metadata.
@@ -33,6 +33,8 @@ pub enum MetadataRecord {
         client: Endpoint,
         /// Where other brokers reach it.
         internal: Endpoint,
+        /// Where it stands, if that is known.
+        rack: Option<String>,
     },
     /// A broker was fenced or unfenced, or is about to stop.
     BrokerChange {
@@ -82,6 +84,34 @@ pub enum MetadataRecord {
         /// The first free id.
         next: ProducerId,
     },
+    /// A partition begins to move to other replicas, has arrived there, or goes back.
+    Reassignment {
+        /// Its topic.
+        topic: TopicId,
+        /// Its index.
+        partition: PartitionId,
+        /// From now on.
+        image: PartitionImage,
+    },
+    /// A broker is known no more.
+    UnregisterBroker {
+        /// The broker.
+        broker: NodeId,
+    },
+    /// A broker as it was when a snapshot was written; in snapshots only.
+    Broker {
+        /// The broker.
+        broker: NodeId,
+        /// All that is known of it.
+        image: BrokerImage,
+    },
+    /// A topic has other settings.
+    Config {
+        /// The topic.
+        topic: TopicId,
+        /// All its overrides of the brokers' settings from now on, by Kafka's names.
+        configs: BTreeMap<String, String>,
+    },
 }
 
 /// The part of a partition's metadata that elections and its leader change.
@@ -89,6 +119,8 @@ pub enum MetadataRecord {
 pub struct PartitionState {
     /// The in-sync replicas, in the order of the replicas; never empty.
     pub isr: Vec<NodeId>,
+    /// Replicas outside that set that have all that is committed, too (KIP-966); none while the set is not too small.
+    pub elr: Vec<NodeId>,
     /// The leader, or [`NodeId::NONE`].
     pub leader: NodeId,
     /// Counts the leaders (KIP-101), leaderless times too.
@@ -116,24 +148,27 @@ pub enum RecordError {
     Bad(&'static str),
 }
 
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
+/// Of records about a broker that has a rack; one without is written as before.
+const VERSION_WITH_RACK: u8 = 2;
 
 impl MetadataRecord {
     /// The bytes of a record's value: kind, version, fields in big-endian.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(64);
         out.put_u8(self.kind());
-        out.put_u8(VERSION);
+        out.put_u8(self.version());
         match self {
             Self::LeaderChange { leader, epoch } => {
                 out.put_i32(leader.0);
                 out.put_i32(epoch.0);
             }
-            Self::RegisterBroker { broker, incarnation, client, internal } => {
+            Self::RegisterBroker { broker, incarnation, client, internal, rack } => {
                 out.put_i32(broker.0);
                 out.put_slice(incarnation.as_bytes());
                 put_endpoint(&mut out, client);
                 put_endpoint(&mut out, internal);
+                put_rack(&mut out, rack.as_deref());
             }
             Self::BrokerChange { broker, epoch, state } => {
                 out.put_i32(broker.0);
@@ -143,11 +178,7 @@ impl MetadataRecord {
             Self::Topic { id, name, configs } => {
                 out.put_slice(id.0.as_bytes());
                 put_string(&mut out, name);
-                out.put_u16(configs.len() as u16);
-                for (key, value) in configs {
-                    put_string(&mut out, key);
-                    put_string(&mut out, value);
-                }
+                put_configs(&mut out, configs);
             }
             Self::Partition { topic, partition, replicas, state } => {
                 out.put_slice(topic.0.as_bytes());
@@ -162,6 +193,29 @@ impl MetadataRecord {
             }
             Self::RemoveTopic { id } => out.put_slice(id.0.as_bytes()),
             Self::ProducerIds { next } => out.put_i64(next.0),
+            Self::Reassignment { topic, partition, image } => {
+                out.put_slice(topic.0.as_bytes());
+                out.put_i32(partition.0);
+                put_nodes(&mut out, &image.replicas);
+                put_nodes(&mut out, &image.adding);
+                put_nodes(&mut out, &image.removing);
+                put_state(&mut out, &image.state);
+            }
+            Self::UnregisterBroker { broker } => out.put_i32(broker.0),
+            Self::Broker { broker, image } => {
+                out.put_i32(broker.0);
+                out.put_i64(image.epoch.0);
+                out.put_slice(image.incarnation.as_bytes());
+                put_endpoint(&mut out, &image.client);
+                put_endpoint(&mut out, &image.internal);
+                out.put_u8(image.state as u8);
+                out.put_i64(image.since.0);
+                put_rack(&mut out, image.rack.as_deref());
+            }
+            Self::Config { topic, configs } => {
+                out.put_slice(topic.0.as_bytes());
+                put_configs(&mut out, configs);
+            }
         }
         out.freeze()
     }
@@ -170,7 +224,8 @@ impl MetadataRecord {
     pub fn decode(value: &[u8]) -> Result<Self, RecordError> {
         let mut input = Input(value);
         let (kind, version) = (input.u8()?, input.u8()?);
-        if version != VERSION {
+        let has_rack = version == VERSION_WITH_RACK && matches!(kind, 1 | 8);
+        if version != VERSION && !has_rack {
             return Err(RecordError::Unknown { kind, version });
         }
         let record = match kind {
@@ -180,6 +235,7 @@ impl MetadataRecord {
                 incarnation: input.uuid()?,
                 client: input.endpoint()?,
                 internal: input.endpoint()?,
+                rack: input.rack(has_rack)?,
             },
             2 => Self::BrokerChange {
                 broker: input.node()?,
@@ -200,9 +256,42 @@ impl MetadataRecord {
             },
             6 => Self::RemoveTopic { id: TopicId(input.uuid()?) },
             7 => Self::ProducerIds { next: ProducerId(input.i64()?) },
+            8 => Self::Broker {
+                broker: input.node()?,
+                image: BrokerImage {
+                    epoch: BrokerEpoch(input.i64()?),
+                    incarnation: input.uuid()?,
+                    client: input.endpoint()?,
+                    internal: input.endpoint()?,
+                    state: input.broker_state()?,
+                    since: Offset(input.i64()?),
+                    rack: input.rack(has_rack)?,
+                },
+            },
+            9 => Self::UnregisterBroker { broker: input.node()? },
+            10 => Self::Reassignment {
+                topic: TopicId(input.uuid()?),
+                partition: PartitionId(input.i32()?),
+                image: PartitionImage {
+                    replicas: input.nodes()?,
+                    adding: input.nodes()?,
+                    removing: input.nodes()?,
+                    state: input.partition_state()?,
+                },
+            },
+            11 => Self::Config { topic: TopicId(input.uuid()?), configs: input.configs()? },
             _ => return Err(RecordError::Unknown { kind, version }),
         };
         if input.0.is_empty() { Ok(record) } else { Err(RecordError::Bad("length")) }
+    }
+
+    fn version(&self) -> u8 {
+        let rack = match self {
+            Self::RegisterBroker { rack, .. } => rack.as_ref(),
+            Self::Broker { image, .. } => image.rack.as_ref(),
+            _ => None,
+        };
+        if rack.is_some() { VERSION_WITH_RACK } else { VERSION }
     }
 
     fn kind(&self) -> u8 {
@@ -215,6 +304,10 @@ impl MetadataRecord {
             Self::PartitionChange { .. } => 5,
             Self::RemoveTopic { .. } => 6,
             Self::ProducerIds { .. } => 7,
+            Self::Broker { .. } => 8,
+            Self::UnregisterBroker { .. } => 9,
+            Self::Reassignment { .. } => 10,
+            Self::Config { .. } => 11,
         }
     }
 }
@@ -224,9 +317,23 @@ fn put_string(out: &mut BytesMut, text: &str) {
     out.put_slice(text.as_bytes());
 }
 
+fn put_configs(out: &mut BytesMut, configs: &BTreeMap<String, String>) {
+    out.put_u16(configs.len() as u16);
+    for (key, value) in configs {
+        put_string(out, key);
+        put_string(out, value);
+    }
+}
+
 fn put_endpoint(out: &mut BytesMut, endpoint: &Endpoint) {
     put_string(out, &endpoint.host);
     out.put_u16(endpoint.port);
+}
+
+fn put_rack(out: &mut BytesMut, rack: Option<&str>) {
+    if let Some(rack) = rack {
+        put_string(out, rack);
+    }
 }
 
 fn put_nodes(out: &mut BytesMut, nodes: &[NodeId]) {
@@ -238,6 +345,7 @@ fn put_nodes(out: &mut BytesMut, nodes: &[NodeId]) {
 
 fn put_state(out: &mut BytesMut, state: &PartitionState) {
     put_nodes(out, &state.isr);
+    put_nodes(out, &state.elr);
     out.put_i32(state.leader.0);
     out.put_i32(state.leader_epoch.0);
     out.put_i32(state.partition_epoch);
@@ -286,6 +394,10 @@ impl<'a> Input<'a> {
         Ok(Endpoint { host: self.string()?, port: self.u16()? })
     }
 
+    fn rack(&mut self, is_there: bool) -> Result<Option<String>, RecordError> {
+        is_there.then(|| self.string()).transpose()
+    }
+
     fn nodes(&mut self) -> Result<Vec<NodeId>, RecordError> {
         let count = self.u16()?;
         (0..count).map(|_| self.node()).collect()
@@ -308,6 +420,7 @@ impl<'a> Input<'a> {
     fn partition_state(&mut self) -> Result<PartitionState, RecordError> {
         Ok(PartitionState {
             isr: self.nodes()?,
+            elr: self.nodes()?,
             leader: self.node()?,
             leader_epoch: LeaderEpoch(self.i32()?),
             partition_epoch: self.i32()?,

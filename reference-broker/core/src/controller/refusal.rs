@@ -1,26 +1,45 @@
-//! `NOT_CONTROLLER`, in the shape of each API.
+//! Errors, `NOT_CONTROLLER` above all, in the shape of each API.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
 use kafka_protocol::messages::{
-    AllocateProducerIdsResponse, AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse,
-    CreatePartitionsResponse, CreateTopicsResponse, DeleteTopicsResponse,
+    AllocateProducerIdsResponse, AlterConfigsResponse, AlterPartitionReassignmentsResponse,
+    AlterPartitionResponse, BrokerHeartbeatResponse, BrokerRegistrationResponse, CreatePartitionsResponse,
+    CreateTopicsResponse, DeleteTopicsResponse, DescribeQuorumResponse, ElectLeadersResponse, FetchResponse,
+    FetchSnapshotResponse, IncrementalAlterConfigsResponse, ListPartitionReassignmentsResponse,
+    UnregisterBrokerResponse,
 };
 
 use super::api::{ControllerRequest, ControllerResponse};
 use super::metadata_fetch;
 use super::topics::asked_to_delete;
 use crate::ids::{LeaderEpoch, NodeId};
+use crate::quorum::chunk_response;
 
-/// The answer of a voter that is not the active controller. Only Fetch has room to name the one that is.
+/// The answer of a voter that is not the active controller. Only what readers of the metadata log are answered has room to name
+/// the one that is.
 pub(super) fn not_controller(
     request: &ControllerRequest,
     leader: Option<NodeId>,
     epoch: LeaderEpoch,
 ) -> ControllerResponse {
-    let error = ResponseError::NotController.code();
+    match request {
+        ControllerRequest::Fetch(_) => metadata_fetch::not_leader(leader, epoch).into(),
+        ControllerRequest::FetchSnapshot(_) => {
+            let error = ResponseError::NotLeaderOrFollower.code();
+            chunk_response(leader, epoch, |partition| partition.with_error_code(error)).into()
+        }
+        other => refused(other, ResponseError::NotController),
+    }
+}
+
+/// The answer that gives this error for all that was asked.
+pub fn refused(request: &ControllerRequest, error: ResponseError) -> ControllerResponse {
+    let error = error.code();
     match request {
         ControllerRequest::BrokerRegistration(_) => {
             BrokerRegistrationResponse::default().with_broker_epoch(-1).with_error_code(error).into()
@@ -34,6 +53,19 @@ pub(super) fn not_controller(
         ControllerRequest::AllocateProducerIds(_) => {
             AllocateProducerIdsResponse::default().with_error_code(error).into()
         }
+        ControllerRequest::DescribeQuorum(_) => {
+            DescribeQuorumResponse::default().with_error_code(error).into()
+        }
+        ControllerRequest::UnregisterBroker(_) => {
+            UnregisterBrokerResponse::default().with_error_code(error).into()
+        }
+        ControllerRequest::AlterPartitionReassignments(_) => {
+            AlterPartitionReassignmentsResponse::default().with_error_code(error).into()
+        }
+        ControllerRequest::ListPartitionReassignments(_) => {
+            ListPartitionReassignmentsResponse::default().with_error_code(error).into()
+        }
+        ControllerRequest::ElectLeaders(_) => ElectLeadersResponse::default().with_error_code(error).into(),
         ControllerRequest::CreateTopics(request) => {
             let refuse = |name| CreatableTopicResult::default().with_name(name).with_error_code(error);
             let topics = request.topics.iter().map(|topic| refuse(topic.name.clone())).collect();
@@ -51,7 +83,26 @@ pub(super) fn not_controller(
             let results = request.topics.iter().map(|topic| refuse(topic.name.clone())).collect();
             CreatePartitionsResponse::default().with_results(results).into()
         }
-        ControllerRequest::Fetch(_) => metadata_fetch::not_leader(leader, epoch).into(),
+        ControllerRequest::AlterConfigs(request) => {
+            let responses = request.resources.iter().map(|resource| {
+                AlterConfigsResourceResponse::default()
+                    .with_resource_type(resource.resource_type)
+                    .with_resource_name(resource.resource_name.clone())
+                    .with_error_code(error)
+            });
+            AlterConfigsResponse::default().with_responses(responses.collect()).into()
+        }
+        ControllerRequest::IncrementalAlterConfigs(request) => {
+            let responses = request.resources.iter().map(|resource| {
+                IncrementalResponse::default()
+                    .with_resource_type(resource.resource_type)
+                    .with_resource_name(resource.resource_name.clone())
+                    .with_error_code(error)
+            });
+            IncrementalAlterConfigsResponse::default().with_responses(responses.collect()).into()
+        }
+        ControllerRequest::Fetch(_) => FetchResponse::default().with_error_code(error).into(),
+        ControllerRequest::FetchSnapshot(_) => FetchSnapshotResponse::default().with_error_code(error).into(),
     }
 }
 
@@ -63,6 +114,11 @@ pub(super) fn is_not_controller(response: &ControllerResponse) -> bool {
         ControllerResponse::BrokerHeartbeat(response) => response.error_code == error,
         ControllerResponse::AlterPartition(response) => response.error_code == error,
         ControllerResponse::AllocateProducerIds(response) => response.error_code == error,
+        ControllerResponse::DescribeQuorum(response) => response.error_code == error,
+        ControllerResponse::UnregisterBroker(response) => response.error_code == error,
+        ControllerResponse::ElectLeaders(response) => response.error_code == error,
+        ControllerResponse::AlterPartitionReassignments(response) => response.error_code == error,
+        ControllerResponse::ListPartitionReassignments(response) => response.error_code == error,
         ControllerResponse::CreateTopics(response) => response.topics.iter().any(|it| it.error_code == error),
         ControllerResponse::DeleteTopics(response) => {
             response.responses.iter().any(|it| it.error_code == error)
@@ -70,6 +126,30 @@ pub(super) fn is_not_controller(response: &ControllerResponse) -> bool {
         ControllerResponse::CreatePartitions(response) => {
             response.results.iter().any(|it| it.error_code == error)
         }
-        ControllerResponse::Fetch(response) => metadata_fetch::leader_elsewhere(response).is_some(),
+        ControllerResponse::AlterConfigs(response) => {
+            response.responses.iter().any(|it| it.error_code == error)
+        }
+        ControllerResponse::IncrementalAlterConfigs(response) => {
+            response.responses.iter().any(|it| it.error_code == error)
+        }
+        ControllerResponse::Fetch(_) | ControllerResponse::FetchSnapshot(_) => {
+            leader_elsewhere(response).is_some()
+        }
     }
+}
+
+/// If the answer says that another voter leads the metadata log: which one, or [`NodeId::NONE`] if it does not know.
+pub(super) fn leader_elsewhere(response: &ControllerResponse) -> Option<NodeId> {
+    let (error, leader) = match response {
+        ControllerResponse::Fetch(response) => {
+            let partition = response.responses.first()?.partitions.first()?;
+            (partition.error_code, partition.current_leader.leader_id)
+        }
+        ControllerResponse::FetchSnapshot(response) => {
+            let chunk = response.topics.first()?.partitions.first()?;
+            (chunk.error_code, chunk.current_leader.leader_id)
+        }
+        _ => return None,
+    };
+    (error == ResponseError::NotLeaderOrFollower.code()).then_some(NodeId(leader.0))
 }

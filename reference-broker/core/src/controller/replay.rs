@@ -1,13 +1,13 @@
-//! From stored batches to the image.
+//! From stored batches and snapshots to the image.
 
 use bytes::Bytes;
 
 use super::image::{ApplyError, ImageDelta, MetadataImage};
 use super::record::{MetadataRecord, RecordError};
+use super::snapshot::load_snapshot;
 use crate::disk::Disk;
 use crate::ids::Offset;
-use crate::node::BootError;
-use crate::quorum::Quorum;
+use crate::quorum::{Quorum, QuorumError, SnapshotError};
 use crate::record::{BatchError, batches};
 
 /// How much of the log is read at a time.
@@ -25,6 +25,9 @@ pub enum ReplayError {
     /// A record does not fit.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// A snapshot is none.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
 }
 
 /// Applies whole batches. Records that the image has already, at the front of the first batch, are skipped.
@@ -55,16 +58,38 @@ pub(super) fn each_record(
     Ok(())
 }
 
-/// The image of all that is committed.
-pub(super) fn replay(quorum: &Quorum, disk: &mut dyn Disk) -> Result<MetadataImage, BootError> {
-    let mut image = MetadataImage::default();
+/// Applies what is committed and not in the image yet; returns how many bytes of the log that was. An image that is older than
+/// the log is replaced by the newest snapshot.
+pub(super) fn catch_up(
+    image: &mut MetadataImage,
+    quorum: &Quorum,
+    disk: &mut dyn Disk,
+) -> Result<u64, QuorumError> {
     let mut delta = ImageDelta::default();
+    let mut read = 0;
+    if image.next_offset() < quorum.log_start() {
+        *image = newest_snapshot(quorum, disk)?;
+    }
     while image.next_offset() < quorum.high_watermark() {
-        let chunks = quorum.read(image.next_offset(), CHUNK_BYTES, disk);
-        for bytes in chunks.map_err(|error| BootError::BadData(error.to_string()))? {
-            apply_batches(&mut image, bytes, &mut delta)
-                .map_err(|error| BootError::BadData(error.to_string()))?;
+        for bytes in quorum.read(image.next_offset(), CHUNK_BYTES, disk)? {
+            read += bytes.len() as u64;
+            apply_batches(image, bytes, &mut delta)?;
         }
     }
+    Ok(read)
+}
+
+/// What is committed, and nothing else.
+pub(super) fn committed(quorum: &Quorum, disk: &mut dyn Disk) -> Result<MetadataImage, QuorumError> {
+    let mut image = newest_snapshot(quorum, disk)?;
+    catch_up(&mut image, quorum, disk)?;
     Ok(image)
+}
+
+/// What the newest snapshot says; nothing if there is none.
+pub(super) fn newest_snapshot(quorum: &Quorum, disk: &mut dyn Disk) -> Result<MetadataImage, QuorumError> {
+    Ok(match quorum.read_snapshot(disk)? {
+        Some((id, bytes)) => load_snapshot(id, bytes)?,
+        None => MetadataImage::default(),
+    })
 }

@@ -53,7 +53,7 @@ pub(super) fn create(config: &NodeConfig, image: &MetadataImage, request: &Creat
                     .with_num_partitions(new.assignment.len() as i32)
                     .with_replication_factor(new.assignment[0].len() as i16);
                 if !request.validate_only {
-                    records.extend(new.into_records());
+                    records.extend(new.into_records(image));
                 }
                 result
             }
@@ -75,9 +75,9 @@ struct NewTopic {
 }
 
 impl NewTopic {
-    fn into_records(self) -> Vec<MetadataRecord> {
+    fn into_records(self, image: &MetadataImage) -> Vec<MetadataRecord> {
         let mut records = vec![MetadataRecord::Topic { id: self.id, name: self.name, configs: self.configs }];
-        records.extend(new_partitions(self.id, 0, self.assignment));
+        records.extend(new_partitions(image, self.id, 0, self.assignment));
         records
     }
 }
@@ -197,7 +197,7 @@ fn grow_one(image: &MetadataImage, wanted: &CreatePartitionsTopic) -> Result<Vec
         return Err((ResponseError::InvalidPartitions, message));
     }
     let new = (wanted.count - old) as usize;
-    let replicas = topic.partitions[&PartitionId(0)].replicas.len();
+    let replicas = topic.partitions[&PartitionId(0)].target().len();
     let assignment = match &wanted.assignments {
         None => spread(image, new, replicas as i16, image.partitions().count())?,
         Some(given) if given.len() == new => given
@@ -209,19 +209,22 @@ fn grow_one(image: &MetadataImage, wanted: &CreatePartitionsTopic) -> Result<Vec
             return Err((ResponseError::InvalidReplicaAssignment, message));
         }
     };
-    Ok(new_partitions(topic.id, old, assignment).collect())
+    Ok(new_partitions(image, topic.id, old, assignment).collect())
 }
 
 /// A new partition is in sync on all its live replicas, and led by the first.
+/// The replicas that live are in sync, and the first of them leads; there is one.
 fn new_partitions(
+    image: &MetadataImage,
     topic: TopicId,
     first: i32,
     assignment: Vec<Vec<NodeId>>,
 ) -> impl Iterator<Item = MetadataRecord> {
     (first..).zip(assignment).map(move |(index, replicas)| {
-        let leader = replicas[0];
-        let isr = replicas.clone();
-        let state = PartitionState { isr, leader, leader_epoch: LeaderEpoch(0), partition_epoch: 0 };
+        let isr: Vec<NodeId> = replicas.iter().copied().filter(|node| image.is_active(*node)).collect();
+        let leader = isr[0];
+        let (elr, leader_epoch) = (Vec::new(), LeaderEpoch(0));
+        let state = PartitionState { isr, elr, leader, leader_epoch, partition_epoch: 0 };
         MetadataRecord::Partition { topic, partition: PartitionId(index), replicas, state }
     })
 }

@@ -1,19 +1,21 @@
-//! DescribeGroups, ListGroups and DeleteGroups.
+//! DescribeGroups, ConsumerGroupDescribe, ListGroups and DeleteGroups.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
-    ListGroupsRequest, ListGroupsResponse,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DeleteGroupsRequest, DeleteGroupsResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse, GroupId, ListGroupsRequest, ListGroupsResponse,
+    consumer_group_describe_response as consumer_describe_response,
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::consumer::ConsumerGroup;
 use super::group::{Group, GroupState};
 use super::group_coordinator::{GroupCoordinator, Shard};
 use super::journal::Write;
-use super::message::{CoordinatorEffect, GroupResponse, ReplyId};
+use super::message::{CoordinatorEffect, GroupResponse, ReplyId, RequestContext};
 use super::response::{code, text};
 use crate::node::Now;
 
@@ -24,16 +26,38 @@ impl GroupCoordinator {
     pub(super) fn describe(&self, request: &DescribeGroupsRequest, version: i16) -> GroupResponse {
         let groups = request.groups.iter().map(|group_id| {
             let described = match self.find(group_id) {
-                Ok(Some(group)) => group.describe(),
-                Ok(None) if version >= NOT_FOUND_SINCE => {
+                Ok(Some(group)) if group.consumer.is_none() => group.describe(),
+                Ok(_) if version >= NOT_FOUND_SINCE => {
                     dead().with_error_code(ResponseError::GroupIdNotFound.code())
                 }
-                Ok(None) => dead(),
+                Ok(_) => dead(),
                 Err(error) => DescribedGroup::default().with_error_code(error.code()),
             };
             described.with_group_id(group_id.clone())
         });
         GroupResponse::Describe(DescribeGroupsResponse::default().with_groups(groups.collect()))
+    }
+
+    pub(super) fn describe_consumer(
+        &self,
+        request: &ConsumerGroupDescribeRequest,
+        context: &RequestContext<'_>,
+    ) -> GroupResponse {
+        let groups = request.group_ids.iter().map(|group_id| {
+            let found = self.find(group_id).and_then(|group| {
+                group.and_then(|group| group.consumer.as_ref()).ok_or(ResponseError::GroupIdNotFound)
+            });
+            let described = match found {
+                Ok(group) => group.describe(context.topics, context.version),
+                Err(error) => {
+                    consumer_describe_response::DescribedGroup::default().with_error_code(error.code())
+                }
+            };
+            described.with_group_id(group_id.clone())
+        });
+        GroupResponse::ConsumerDescribe(
+            ConsumerGroupDescribeResponse::default().with_groups(groups.collect()),
+        )
     }
 
     pub(super) fn list(&self, request: &ListGroupsRequest) -> GroupResponse {
@@ -51,8 +75,8 @@ impl GroupCoordinator {
                 }
                 Shard::Active { groups, .. } => {
                     let groups = groups.values().filter(|group| {
-                        wanted(&request.states_filter, group.state.name())
-                            && wanted(&request.types_filter, "classic")
+                        wanted(&request.states_filter, group.state_name())
+                            && wanted(&request.types_filter, group.type_name())
                     });
                     response.groups.extend(groups.map(Group::listed));
                 }
@@ -67,21 +91,23 @@ impl GroupCoordinator {
         now: Now,
         request: &DeleteGroupsRequest,
         reply: ReplyId,
+        context: &RequestContext<'_>,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let mut results = Vec::with_capacity(request.groups_names.len());
         let mut waiting = 0;
         for (index, group_id) in request.groups_names.iter().enumerate() {
-            let outcome = self.enter(now, group_id, false, out, |group, turn| match group.state {
-                GroupState::Empty => {
-                    group.state = GroupState::Dead;
-                    group.pending_members.clear();
-                    group.append(group.tombstones(), Write::DeleteGroup { reply, index }, turn);
-                    Ok(())
-                }
-                GroupState::Dead => Err(ResponseError::GroupIdNotFound),
-                _ => Err(ResponseError::NonEmptyGroup),
-            });
+            let outcome =
+                self.enter(now, group_id, false, context.topics, out, |group, turn| match group.state {
+                    GroupState::Empty if group.holds_no_consumer() => {
+                        group.state = GroupState::Dead;
+                        group.pending_members.clear();
+                        group.append(group.tombstones(), Write::DeleteGroup { reply, index }, turn);
+                        Ok(())
+                    }
+                    GroupState::Dead => Err(ResponseError::GroupIdNotFound),
+                    _ => Err(ResponseError::NonEmptyGroup),
+                });
             let outcome = outcome.and_then(|found| found.unwrap_or(Err(ResponseError::GroupIdNotFound)));
             waiting += usize::from(outcome.is_ok());
             let error_code = code(outcome);
@@ -99,6 +125,18 @@ impl GroupCoordinator {
 }
 
 impl Group {
+    fn holds_no_consumer(&self) -> bool {
+        !self.timers.stepping && self.consumer.as_ref().is_none_or(|consumer| consumer.members.is_empty())
+    }
+
+    fn state_name(&self) -> &'static str {
+        self.consumer.as_ref().map_or_else(|| self.state.name(), ConsumerGroup::state_name)
+    }
+
+    fn type_name(&self) -> &'static str {
+        if self.consumer.is_some() { "consumer" } else { "classic" }
+    }
+
     fn describe(&self) -> DescribedGroup {
         let stable = self.state == GroupState::Stable;
         let members = self.members.iter().map(|(member_id, member)| {
@@ -123,11 +161,12 @@ impl Group {
     }
 
     fn listed(&self) -> ListedGroup {
+        let protocol_type = self.consumer.as_ref().map(|_| "consumer").or(self.protocol_type.as_deref());
         ListedGroup::default()
             .with_group_id(GroupId(text(&self.id)))
-            .with_protocol_type(text(self.protocol_type.as_deref().unwrap_or_default()))
-            .with_group_state(text(self.state.name()))
-            .with_group_type(text("classic"))
+            .with_protocol_type(text(protocol_type.unwrap_or_default()))
+            .with_group_state(text(self.state_name()))
+            .with_group_type(text(self.type_name()))
     }
 }
 

@@ -20,6 +20,14 @@ pub struct CoordinatorConfig {
     pub offsets_commit_timeout_ms: u64,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
+    /// `offsets.retention.minutes`: how long offsets are kept that no member needs (KIP-211).
+    pub offsets_retention_ms: u64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval_ms: u64,
+    /// `group.consumer.session.timeout.ms`: a member of the new protocol that was not heard for so long is removed.
+    pub consumer_session_timeout_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`: how often such a member is told to be heard.
+    pub consumer_heartbeat_interval_ms: i32,
     /// Planted bugs.
     pub defects: Defects,
 }
@@ -35,6 +43,10 @@ impl From<&NodeConfig> for CoordinatorConfig {
             max_session_timeout_ms: 1_800_000,
             offsets_commit_timeout_ms: 5_000,
             offset_metadata_max_bytes: 4096,
+            offsets_retention_ms: node.offsets_retention_ms,
+            offsets_retention_check_interval_ms: node.offsets_retention_check_interval_ms,
+            consumer_session_timeout_ms: node.group_consumer_session_timeout_ms,
+            consumer_heartbeat_interval_ms: node.group_consumer_heartbeat_interval_ms,
             defects: node.defects,
         }
     }

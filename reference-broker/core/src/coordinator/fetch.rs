@@ -28,7 +28,8 @@ impl GroupCoordinator {
                         .map(|topic| (topic.name.0.clone(), topic.partition_indexes.clone()))
                         .collect()
                 });
-                self.fetch_group(&asked.group_id, topics, request.require_stable)
+                let member = (asked.member_id.as_deref(), asked.member_epoch);
+                self.fetch_group(&asked.group_id, member, topics, request.require_stable)
                     .map_or_else(
                         |error| OffsetFetchResponseGroup::default().with_error_code(error.code()),
                         |found| OffsetFetchResponseGroup::default().with_topics(new_topics(found)),
@@ -40,7 +41,7 @@ impl GroupCoordinator {
             let asked: Asked = request.topics.as_ref().map(|topics| {
                 topics.iter().map(|topic| (topic.name.0.clone(), topic.partition_indexes.clone())).collect()
             });
-            match self.fetch_group(&request.group_id, asked.clone(), request.require_stable) {
+            match self.fetch_group(&request.group_id, (None, -1), asked.clone(), request.require_stable) {
                 Ok(found) => OffsetFetchResponse::default().with_topics(old_topics(found)),
                 // Version 1 has room for an error only in the partitions.
                 Err(error) if context.version < 2 => {
@@ -52,8 +53,17 @@ impl GroupCoordinator {
         GroupResponse::OffsetFetch(response)
     }
 
-    fn fetch_group(&self, group_id: &str, asked: Asked, stable: bool) -> Result<Found, ResponseError> {
+    fn fetch_group(
+        &self,
+        group_id: &str,
+        (member_id, member_epoch): (Option<&str>, i32),
+        asked: Asked,
+        stable: bool,
+    ) -> Result<Found, ResponseError> {
         let group = self.find(group_id)?;
+        if let Some(consumer) = group.and_then(|group| group.consumer.as_ref()) {
+            consumer.check_fetch(member_id, member_epoch)?;
+        }
         let asked = asked.unwrap_or_else(|| {
             let mut topics: Vec<(StrBytes, Vec<i32>)> = Vec::new();
             for (topic, partition) in group.into_iter().flat_map(|group| group.offsets.keys()) {

@@ -1,15 +1,17 @@
 //! One consumer group: its state, and what of it is stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
+use super::config::CoordinatorConfig;
+use super::consumer::{Beat, ConsumerGroup, ConsumerRecord, Timers};
 use super::journal::{Turn, Write, store_error};
 use super::member::Member;
 use super::records::{self, CommittedOffset, GroupMetadata, MemberMetadata};
 use super::snapshot::{GroupSnapshot, MemberSnapshot, Membership};
-use crate::ids::PartitionId;
+use crate::ids::{PartitionId, ProducerId};
 
 /// How long to wait until an empty generation is stored again after a failure.
 const STORE_RETRY_NS: u64 = 500_000_000;
@@ -63,7 +65,7 @@ pub(super) struct JoinPhase {
     pub(super) initial: Option<InitialDelay>,
 }
 
-/// A classic consumer group.
+/// A consumer group: of the classic protocol, unless `consumer` says otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) id: String,
@@ -86,6 +88,15 @@ pub(super) struct Group {
     pub(super) offsets: BTreeMap<TopicPartition, CommittedOffset>,
     /// How many commits of a partition are under way.
     pub(super) pending_offsets: BTreeMap<TopicPartition, u32>,
+    /// Offsets that were committed in transactions which are open still, by producer.
+    pub(super) undecided: BTreeMap<ProducerId, BTreeMap<TopicPartition, CommittedOffset>>,
+    /// What speaks the consumer protocol (KIP-848); then no classic member exists.
+    pub(super) consumer: Option<ConsumerGroup>,
+    pub(super) timers: Timers,
+    /// Heartbeats that wait for the step under way.
+    pub(super) waiting: VecDeque<Beat>,
+    /// When the generation was last stored, by the wall clock: an empty group is empty since then.
+    pub(super) stored_ms: i64,
     writes_in_flight: u32,
     store_retry_ns: Option<u64>,
 }
@@ -100,15 +111,51 @@ impl Group {
         self.state == GroupState::Empty
             && self.generation == 0
             && self.offsets.is_empty()
+            && self.undecided.is_empty()
             && self.pending_members.is_empty()
+            && self.consumer.is_none()
             && self.writes_in_flight == 0
+    }
+
+    /// Whether it has no members, and none is on its way.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.state == GroupState::Empty
+            && self.pending_members.is_empty()
+            && !self.timers.stepping
+            && self.consumer.as_ref().is_none_or(|consumer| consumer.members.is_empty())
+    }
+
+    /// Whether a generation or a group epoch is stored.
+    pub(super) fn is_stored(&self) -> bool {
+        self.generation > 0 || self.consumer.is_some()
+    }
+
+    /// Whether something of it is being stored.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writes_in_flight > 0
+    }
+
+    /// All of its records have been replayed.
+    pub(super) fn loaded(&mut self, config: &CoordinatorConfig, now_ns: u64) {
+        self.timers.follow(self.consumer.as_ref(), config, now_ns);
+    }
+
+    /// It is one of the consumer protocol from now on.
+    pub(super) fn forget_classic(&mut self) {
+        self.generation = 0;
+        self.protocol_type = None;
+        self.protocol = None;
+        self.leader = None;
     }
 
     /// Takes over a stored generation, or with `None` its deletion.
     pub(super) fn restore(&mut self, stored: Option<GroupMetadata>, now_ns: u64) {
         let offsets = std::mem::take(&mut self.offsets);
+        let undecided = std::mem::take(&mut self.undecided);
         *self = Self { offsets, ..Self::new(&self.id) };
+        // What a deleted group has in open transactions goes with it.
         let Some(stored) = stored else { return };
+        self.undecided = undecided;
         let protocol = stored.protocol.clone().unwrap_or_default();
         for metadata in stored.members {
             let member_id = metadata.member_id.clone();
@@ -122,6 +169,7 @@ impl Group {
         self.protocol_type = Some(stored.protocol_type).filter(|name| !name.is_empty());
         self.protocol = stored.protocol;
         self.leader = stored.leader;
+        self.stored_ms = stored.state_timestamp_ms;
     }
 
     pub(super) fn append(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write, turn: &mut Turn<'_>) {
@@ -157,6 +205,7 @@ impl Group {
             state_timestamp_ms: turn.now.wall_ms,
             members: members.collect(),
         };
+        self.stored_ms = turn.now.wall_ms;
         let record = (records::group_key(&self.id), Some(records::group_value(&metadata)));
         self.append(vec![record], write, turn);
     }
@@ -176,7 +225,9 @@ impl Group {
     ) -> bool {
         self.writes_in_flight = self.writes_in_flight.saturating_sub(1);
         match write {
-            Write::Commit { offsets, .. } => self.settle_commit(offsets, result.is_ok()),
+            Write::Commit { offsets, producer, .. } => {
+                self.settle_commit(offsets, producer.map(|(id, _)| id), result.is_ok());
+            }
             Write::Assignment { generation, assignments } => {
                 self.settle_assignment(*generation, assignments, result, turn);
             }
@@ -188,8 +239,13 @@ impl Group {
                 self.offsets.retain(|partition, _| !offsets.contains(partition));
             }
             Write::DeleteOffsets { .. } => {}
-            Write::DeleteGroup { .. } if result.is_ok() => return true,
-            Write::DeleteGroup { .. } => self.state = GroupState::Empty,
+            Write::ExpireOffsets { offsets } if result.is_ok() => {
+                self.offsets.retain(|partition, _| !offsets.contains(partition));
+            }
+            Write::ExpireOffsets { .. } => {}
+            Write::Consumer(stored) => self.settle_step(stored, result.is_ok(), turn),
+            Write::DeleteGroup { .. } | Write::ExpireGroup if result.is_ok() => return true,
+            Write::DeleteGroup { .. } | Write::ExpireGroup => self.state = GroupState::Empty,
         }
         false
     }
@@ -223,7 +279,11 @@ impl Group {
         let partitions: BTreeSet<_> = self.offsets.keys().chain(self.pending_offsets.keys()).collect();
         let offsets =
             partitions.into_iter().map(|(topic, partition)| records::offset_key(&self.id, topic, *partition));
-        offsets.chain([records::group_key(&self.id)]).map(|key| (key, None)).collect()
+        let consumer = self.consumer.iter().flat_map(|_| {
+            [ConsumerRecord::TargetEpoch(None), ConsumerRecord::Group(None)].map(|one| one.encode(&self.id))
+        });
+        let classic = [records::group_key(&self.id)];
+        offsets.chain(classic).map(|key| (key, None)).chain(consumer).collect()
     }
 
     /// Sessions, phases and retries that are due.
@@ -235,6 +295,7 @@ impl Group {
         if self.store_retry_ns.is_some_and(|due| due <= now_ns) && self.state == GroupState::Empty {
             self.store_empty(turn);
         }
+        self.tick_consumer(turn);
         self.pending_members.retain(|_, deadline_ns| *deadline_ns > now_ns);
         let expired = |member: &Member| member.expires_ns().is_some_and(|due| due <= now_ns);
         self.remove_where(expired, turn);
@@ -252,7 +313,7 @@ impl Group {
         let retry = self.store_retry_ns.filter(|_| self.state == GroupState::Empty);
         let sessions = self.members.values().filter_map(Member::expires_ns);
         let phases = [self.join_phase.map(|phase| phase.deadline_ns), self.sync_deadline_ns, retry];
-        let pending = self.pending_members.values().copied();
+        let pending = self.pending_members.values().copied().chain([self.timers.next_ns()]);
         sessions.chain(phases.into_iter().flatten()).chain(pending).min().unwrap_or(u64::MAX)
     }
 
@@ -261,7 +322,12 @@ impl Group {
         let settled = matches!(self.state, GroupState::Empty | GroupState::Stable)
             && self.writes_in_flight == 0
             && self.store_retry_ns.is_none();
-        GroupSnapshot { membership: settled.then(|| self.membership()), offsets: self.offsets.clone() }
+        GroupSnapshot {
+            membership: settled.then(|| self.membership()),
+            consumer: self.consumer.clone(),
+            offsets: self.offsets.clone(),
+            undecided: self.undecided.clone(),
+        }
     }
 
     fn membership(&self) -> Membership {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 
@@ -10,10 +9,14 @@ use super::config::CoordinatorConfig;
 use super::group::Group;
 use super::journal::{InFlight, Journal, Turn};
 use super::member::MemberIds;
-use super::message::{AppendToken, CoordinatorEffect, ReplyId};
+use super::message::TopicView;
+use super::message::{AppendToken, CoordinatorEffect, ReplyId, StoredRecord};
+use super::partitioning::partition_of;
 use super::records::{self, Record};
 use super::snapshot::CoordinatorSnapshot;
-use crate::ids::{LeaderEpoch, PartitionId};
+use crate::controller::TopicId;
+use crate::defects::Defect;
+use crate::ids::{LeaderEpoch, Offset, PartitionId, ProducerId};
 use crate::node::Now;
 
 /// A partition of `__consumer_offsets` that this broker leads.
@@ -38,20 +41,20 @@ pub struct GroupCoordinator {
     ids: MemberIds,
     journal: Journal,
     shards: BTreeMap<PartitionId, Shard>,
+    /// When offsets that nobody needs are looked for next.
+    expiry_ns: u64,
 }
 
 impl GroupCoordinator {
     /// A coordinator of no partition.
     pub fn new(config: CoordinatorConfig) -> Self {
         let ids = MemberIds::new(config.seed);
-        Self { config, ids, journal: Journal::default(), shards: BTreeMap::new() }
+        Self { config, ids, journal: Journal::default(), shards: BTreeMap::new(), expiry_ns: u64::MAX }
     }
 
-    /// The partition of `__consumer_offsets` that stores a group: Java's `abs(id.hashCode()) % partitions`.
+    /// The partition of `__consumer_offsets` that stores a group.
     pub fn partition_for(&self, group_id: &str) -> PartitionId {
-        let units = group_id.encode_utf16();
-        let hash = units.fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-        PartitionId(hash.checked_abs().unwrap_or(0) % self.config.offsets_topic_partitions)
+        partition_of(group_id, self.config.offsets_topic_partitions)
     }
 
     /// This broker leads the partition, but its high watermark does not cover the log yet: requests are answered with
@@ -77,7 +80,7 @@ impl GroupCoordinator {
         now: Now,
         partition: PartitionId,
         leader_epoch: LeaderEpoch,
-        records: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
+        records: impl IntoIterator<Item = StoredRecord>,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         self.begin_load(now, partition, leader_epoch, out);
@@ -87,13 +90,29 @@ impl GroupCoordinator {
             return;
         }
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-        for (key, value) in records {
-            match records::decode(&key, value.as_deref()) {
-                Ok(record) => replay(&mut groups, record, now),
-                Err(error) => tracing::warn!(%partition, %error, "skipped a record of the offsets topic"),
+        for record in records {
+            match record {
+                StoredRecord::Record { producer, key, value } => {
+                    match records::decode(&key, value.as_deref()) {
+                        Ok(record) => replay(&mut groups, record, producer, now),
+                        Err(error) => {
+                            tracing::warn!(%partition, %error, "skipped a record of the offsets topic");
+                        }
+                    }
+                }
+                StoredRecord::Marker { producer, commit } => {
+                    let counts = commit || self.config.defects.has(Defect::CommitOffsetsOnAbort);
+                    for group in groups.values_mut() {
+                        group.transaction_ended(producer, counts);
+                    }
+                }
             }
         }
         groups.retain(|_, group| !group.is_blank());
+        for group in groups.values_mut() {
+            group.loaded(&self.config, now.mono_ns);
+        }
+        self.expiry_ns = self.expiry_ns.min(self.after_expiry(now));
         self.shards.insert(partition, Shard::Active { leader_epoch, groups });
     }
 
@@ -106,7 +125,8 @@ impl GroupCoordinator {
         }
         let Shard::Active { leader_epoch, mut groups } = shard else { return };
         let (config, ids, journal) = (&self.config, &mut self.ids, &mut self.journal);
-        let mut turn = Turn { now, config, partition, leader_epoch, ids, journal, out };
+        let topics = &NoTopics;
+        let mut turn = Turn { now, config, topics, partition, leader_epoch, ids, journal, out };
         for group in groups.values_mut() {
             group.refuse_all(ResponseError::NotCoordinator, &mut turn);
         }
@@ -120,6 +140,7 @@ impl GroupCoordinator {
         now: Now,
         token: AppendToken,
         result: Result<(), ResponseError>,
+        topics: &dyn TopicView,
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let Some(InFlight { partition, group: group_id, write, .. }) = self.journal.take(token) else {
@@ -129,7 +150,7 @@ impl GroupCoordinator {
         if let Some(group) = groups.get_mut(&group_id) {
             let (config, ids, journal) = (&self.config, &mut self.ids, &mut self.journal);
             let leader_epoch = *leader_epoch;
-            let mut turn = Turn { now, config, partition, leader_epoch, ids, journal, out };
+            let mut turn = Turn { now, config, topics, partition, leader_epoch, ids, journal, out };
             let deleted = group.settle(&write, result, &mut turn);
             if deleted || group.is_blank() {
                 groups.remove(&group_id);
@@ -138,14 +159,32 @@ impl GroupCoordinator {
         self.journal.answer(write, result, out);
     }
 
-    /// Does what is due: sessions, rebalances, commits that took too long.
-    pub fn tick(&mut self, now: Now, out: &mut Vec<CoordinatorEffect>) {
+    /// A marker is committed in a partition: what the transaction has committed there counts from now on, or never.
+    pub fn transaction_ended(&mut self, partition: PartitionId, producer: ProducerId, commit: bool) {
+        let counts = commit || self.config.defects.has(Defect::CommitOffsetsOnAbort);
+        if let Some(Shard::Active { groups, .. }) = self.shards.get_mut(&partition) {
+            for group in groups.values_mut() {
+                group.transaction_ended(producer, counts);
+            }
+            groups.retain(|_, group| !group.is_blank());
+        }
+    }
+
+    /// Does what is due: sessions, rebalances, commits that took too long, offsets that nobody needs.
+    pub fn tick(&mut self, now: Now, topics: &dyn TopicView, out: &mut Vec<CoordinatorEffect>) {
         self.journal.tick(now.mono_ns, out);
+        let expire = self.expiry_ns <= now.mono_ns;
+        if expire {
+            self.expiry_ns = self.after_expiry(now);
+        }
         let (config, ids, journal) = (&self.config, &mut self.ids, &mut self.journal);
         for (partition, shard) in &mut self.shards {
             let Shard::Active { leader_epoch, groups } = shard else { continue };
             let (partition, leader_epoch) = (*partition, *leader_epoch);
-            let mut turn = Turn { now, config, partition, leader_epoch, ids, journal, out };
+            let mut turn = Turn { now, config, topics, partition, leader_epoch, ids, journal, out };
+            for group in groups.values_mut().filter(|_| expire) {
+                group.expire(&mut turn);
+            }
             for group in groups.values_mut().filter(|group| group.next_tick_ns() <= now.mono_ns) {
                 group.tick(&mut turn);
             }
@@ -156,7 +195,19 @@ impl GroupCoordinator {
     /// When [`tick`](Self::tick) is due next, on the monotonic clock; `u64::MAX` if nothing waits.
     pub fn next_tick_ns(&self) -> u64 {
         let groups = self.active_groups().map(Group::next_tick_ns).min();
-        groups.unwrap_or(u64::MAX).min(self.journal.next_tick_ns())
+        groups.unwrap_or(u64::MAX).min(self.journal.next_tick_ns()).min(self.expiry_ns)
+    }
+
+    /// Partitions that two members of a group may read from at the same time, and who they are. There must be none.
+    pub fn shared_partitions(&self) -> impl Iterator<Item = (TopicId, PartitionId, String)> {
+        self.active_groups().filter_map(|group| {
+            let ((topic, partition), [one, other]) = group.consumer.as_ref()?.shared_partition()?;
+            Some((topic, partition, format!("`{one}` and `{other}` of `{}`", group.id)))
+        })
+    }
+
+    fn after_expiry(&self, now: Now) -> u64 {
+        now.mono_ns + self.config.offsets_retention_check_interval_ms * 1_000_000
     }
 
     /// Everything that must survive a change of the coordinator.
@@ -171,6 +222,7 @@ impl GroupCoordinator {
         now: Now,
         group_id: &str,
         create: bool,
+        topics: &dyn TopicView,
         out: &mut Vec<CoordinatorEffect>,
         step: impl FnOnce(&mut Group, &mut Turn<'_>) -> R,
     ) -> Result<Option<R>, ResponseError> {
@@ -185,7 +237,8 @@ impl GroupCoordinator {
         let Some(group) = groups.get_mut(group_id) else { return Ok(None) };
         let (config, ids, journal) = (&self.config, &mut self.ids, &mut self.journal);
         let leader_epoch = *leader_epoch;
-        let result = step(group, &mut Turn { now, config, partition, leader_epoch, ids, journal, out });
+        let result =
+            step(group, &mut Turn { now, config, topics, partition, leader_epoch, ids, journal, out });
         if group.is_blank() {
             groups.remove(group_id);
         }
@@ -229,18 +282,43 @@ impl GroupCoordinator {
     }
 }
 
-fn replay(groups: &mut BTreeMap<String, Group>, record: Record, now: Now) {
+fn replay(groups: &mut BTreeMap<String, Group>, record: Record, producer: Option<ProducerId>, now: Now) {
     let id = match &record {
-        Record::Offset { group, .. } | Record::Group { group, .. } => group.clone(),
+        Record::Offset { group, .. } | Record::Group { group, .. } | Record::Consumer { group, .. } => {
+            group.clone()
+        }
     };
     let group = groups.entry(id).or_insert_with_key(|id| Group::new(id));
     match record {
         Record::Group { value, .. } => group.restore(value, now.mono_ns),
-        Record::Offset { topic, partition, value: Some(committed), .. } => {
-            group.offsets.insert((topic, partition), committed);
+        Record::Consumer { record, .. } => group.replay_consumer(record),
+        Record::Offset { topic, partition, value, .. } => {
+            group.replay_offset(producer, (topic, partition), value);
         }
-        Record::Offset { topic, partition, value: None, .. } => {
-            group.offsets.remove(&(topic, partition));
-        }
+    }
+}
+
+/// Stands in where nothing about topics is asked.
+struct NoTopics;
+
+impl TopicView for NoTopics {
+    fn contains(&self, _: &str, _: PartitionId) -> bool {
+        false
+    }
+
+    fn high_watermark(&self, _: &str, _: PartitionId) -> Option<Offset> {
+        None
+    }
+
+    fn topic(&self, _: &str) -> Option<(TopicId, i32)> {
+        None
+    }
+
+    fn name(&self, _: TopicId) -> Option<String> {
+        None
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
     }
 }

@@ -5,26 +5,27 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
-use kafka_protocol::messages::{
-    DeleteGroupsResponse, JoinGroupResponse, OffsetCommitResponse, OffsetDeleteResponse,
-};
+use kafka_protocol::messages::{DeleteGroupsResponse, JoinGroupResponse, OffsetDeleteResponse};
 
 use super::config::CoordinatorConfig;
+use super::consumer::{self, Stored};
 use super::group::TopicPartition;
 use super::member::MemberIds;
-use super::message::{AppendToken, CoordinatorEffect, GroupResponse, ReplyId};
+use super::message::{AppendToken, CoordinatorEffect, GroupResponse, ReplyId, TopicView};
 use super::records::CommittedOffset;
-use super::response;
-use crate::ids::{LeaderEpoch, PartitionId};
+use super::response::{self, CommitResponse};
+use crate::ids::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId};
 use crate::node::Now;
 
 /// What an append stands for.
 #[derive(Debug)]
 pub(super) enum Write {
-    /// Offsets; they count once the records are committed. The answer may have been given before, at a timeout.
+    /// Offsets; they count once the records are committed, and those of a transaction once it is. The answer may have
+    /// been given before, at a timeout.
     Commit {
         offsets: Vec<(TopicPartition, CommittedOffset)>,
-        answer: Option<(ReplyId, OffsetCommitResponse)>,
+        producer: Option<(ProducerId, ProducerEpoch)>,
+        answer: Option<(ReplyId, CommitResponse)>,
     },
     /// A generation with its assignment.
     Assignment { generation: i32, assignments: BTreeMap<String, Bytes> },
@@ -34,6 +35,12 @@ pub(super) enum Write {
     StaticRejoin { reply: ReplyId, version: i16, response: JoinGroupResponse },
     /// Tombstones of some offsets.
     DeleteOffsets { offsets: Vec<TopicPartition>, reply: ReplyId, response: OffsetDeleteResponse },
+    /// Tombstones of offsets that nobody needs any more.
+    ExpireOffsets { offsets: Vec<TopicPartition> },
+    /// Tombstones of all that is left of a group.
+    ExpireGroup,
+    /// A step of a group of the consumer protocol.
+    Consumer(Stored),
     /// Tombstones of all that a group has stored; the answer waits for the other groups of the request.
     DeleteGroup { reply: ReplyId, index: usize },
 }
@@ -95,12 +102,21 @@ impl Journal {
         out: &mut Vec<CoordinatorEffect>,
     ) {
         let (reply, response) = match write {
-            Write::Assignment { .. } | Write::Emptied | Write::Commit { answer: None, .. } => return,
+            Write::Assignment { .. }
+            | Write::Emptied
+            | Write::ExpireOffsets { .. }
+            | Write::ExpireGroup
+            | Write::Consumer(Stored { answer: None, .. })
+            | Write::Commit { answer: None, .. } => return,
+            Write::Consumer(Stored { answer: Some((reply, response)), .. }) => match result {
+                Ok(()) => (reply, response),
+                Err(error) => (reply, consumer::refused(store_error(error))),
+            },
             Write::Commit { answer: Some((reply, mut response)), .. } => {
                 if let Err(error) = result {
-                    response::fail_commit(&mut response, commit_error(error));
+                    response.fail(commit_error(error));
                 }
-                (reply, GroupResponse::OffsetCommit(response))
+                (reply, response.into())
             }
             Write::StaticRejoin { reply, version, response } => {
                 let response = match result {
@@ -147,8 +163,8 @@ impl Journal {
             if let Write::Commit { answer, .. } = &mut entry.write
                 && let Some((reply, mut response)) = answer.take()
             {
-                response::fail_commit(&mut response, ResponseError::CoordinatorNotAvailable);
-                out.push(CoordinatorEffect::Reply { reply, response: GroupResponse::OffsetCommit(response) });
+                response.fail(ResponseError::CoordinatorNotAvailable);
+                out.push(CoordinatorEffect::Reply { reply, response: response.into() });
             }
         }
     }
@@ -169,7 +185,7 @@ fn commit_error(error: ResponseError) -> ResponseError {
 }
 
 /// What clients are told when group metadata could not be stored, as Kafka maps it.
-pub(super) fn store_error(error: ResponseError) -> ResponseError {
+pub(crate) fn store_error(error: ResponseError) -> ResponseError {
     match error {
         ResponseError::UnknownTopicOrPartition
         | ResponseError::NotEnoughReplicas
@@ -189,6 +205,7 @@ pub(super) fn store_error(error: ResponseError) -> ResponseError {
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
     pub(super) config: &'a CoordinatorConfig,
+    pub(super) topics: &'a dyn TopicView,
     pub(super) partition: PartitionId,
     pub(super) leader_epoch: LeaderEpoch,
     pub(super) ids: &'a mut MemberIds,
@@ -212,8 +229,12 @@ impl Turn<'_> {
             Write::Commit { .. } => self.now_ns() + self.config.offsets_commit_timeout_ms * 1_000_000,
             _ => u64::MAX,
         };
+        let producer = match write {
+            Write::Commit { producer, .. } => producer,
+            _ => None,
+        };
         let entry = InFlight { partition: self.partition, group: group.to_owned(), write, answer_by_ns };
         self.journal.in_flight.insert(token, entry);
-        self.out.push(CoordinatorEffect::Append { partition: self.partition, records, token });
+        self.out.push(CoordinatorEffect::Append { partition: self.partition, records, producer, token });
     }
 }

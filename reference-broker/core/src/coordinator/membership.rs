@@ -31,6 +31,10 @@ impl Group {
         context: &RequestContext<'_>,
         turn: &mut Turn<'_>,
     ) {
+        if let Err(error) = self.make_classic(turn) {
+            let response = response::join_refused(error, &request.member_id, context.version);
+            return turn.reply(reply, GroupResponse::Join(response));
+        }
         let parked = ParkedJoin { reply, version: context.version };
         let outcome = if request.member_id.is_empty() {
             self.join_new(request, parked, context, turn)
@@ -46,6 +50,18 @@ impl Group {
             }
         }
         self.try_complete_join(turn);
+    }
+
+    /// A group of the consumer protocol is given up for a classic member, if it is empty; the member tries again then.
+    fn make_classic(&mut self, turn: &mut Turn<'_>) -> Result<(), ResponseError> {
+        if self.consumer.is_none() && !self.timers.stepping {
+            return Ok(());
+        }
+        if self.consumer.as_ref().is_some_and(|consumer| !consumer.members.is_empty()) {
+            return Err(ResponseError::InconsistentGroupProtocol);
+        }
+        self.clear_consumer(turn);
+        Err(ResponseError::CoordinatorLoadInProgress)
     }
 
     fn join_new(

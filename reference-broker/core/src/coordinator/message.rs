@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
-    SyncGroupResponse,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 
-use crate::ids::{Offset, PartitionId};
+use crate::controller::TopicId;
+use crate::ids::{Offset, PartitionId, ProducerEpoch, ProducerId};
 
 /// Ties a request to its [`CoordinatorEffect::Reply`]; chosen by the caller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -42,6 +44,12 @@ pub enum GroupRequest {
     Delete(DeleteGroupsRequest),
     /// Version 0.
     OffsetDelete(OffsetDeleteRequest),
+    /// Versions 0 to 1 (KIP-848).
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
+    /// Versions 0 to 1 (KIP-848).
+    ConsumerDescribe(ConsumerGroupDescribeRequest),
+    /// Versions 0 to 3; the transaction coordinator was asked about the partition that stores the group.
+    TxnOffsetCommit(TxnOffsetCommitRequest),
 }
 
 /// The answer to the [`GroupRequest`] of the same name.
@@ -58,6 +66,9 @@ pub enum GroupResponse {
     List(ListGroupsResponse),
     Delete(DeleteGroupsResponse),
     OffsetDelete(OffsetDeleteResponse),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    ConsumerDescribe(ConsumerGroupDescribeResponse),
+    TxnOffsetCommit(TxnOffsetCommitResponse),
 }
 
 /// What the coordinator wants done.
@@ -77,17 +88,46 @@ pub enum CoordinatorEffect {
         partition: PartitionId,
         /// Key and value; a value of `None` is a tombstone.
         records: Vec<(Bytes, Option<Bytes>)>,
+        /// The producer in whose transaction they are, without a sequence.
+        producer: Option<(ProducerId, ProducerEpoch)>,
         /// For the report.
         token: AppendToken,
     },
 }
 
-/// What the coordinator may know of the topics whose offsets are committed.
+/// What a committed log of a partition of `__consumer_offsets` holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoredRecord {
+    /// Key and value; a value of `None` is a tombstone.
+    Record {
+        /// The producer in whose transaction it is.
+        producer: Option<ProducerId>,
+        /// What it is about.
+        key: Bytes,
+        /// What it says.
+        value: Option<Bytes>,
+    },
+    /// The end of a transaction.
+    Marker {
+        /// Of this producer.
+        producer: ProducerId,
+        /// Committed, or aborted.
+        commit: bool,
+    },
+}
+
+/// What the coordinator may know of the topics that groups read.
 pub trait TopicView {
     /// Whether the cluster has this partition.
     fn contains(&self, topic: &str, partition: PartitionId) -> bool;
     /// The high watermark, if this broker has a replica.
     fn high_watermark(&self, topic: &str, partition: PartitionId) -> Option<Offset>;
+    /// The id of a topic and how many partitions it has.
+    fn topic(&self, name: &str) -> Option<(TopicId, i32)>;
+    /// What a topic is called.
+    fn name(&self, topic: TopicId) -> Option<String>;
+    /// All topics but the brokers' own.
+    fn names(&self) -> Vec<String>;
 }
 
 /// What comes with a request besides its body.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::offset_commit_response::{
@@ -20,9 +21,9 @@ use super::group::{Group, GroupState, TopicPartition};
 use super::journal::{Turn, Write};
 use super::message::{GroupResponse, ReplyId, RequestContext, TopicView};
 use super::records::{self, CommittedOffset};
-use super::response;
+use super::response::{self, CommitResponse};
 use crate::defects::Defect;
-use crate::ids::{LeaderEpoch, Offset, PartitionId};
+use crate::ids::{LeaderEpoch, Offset, PartitionId, ProducerId};
 
 impl Group {
     /// Takes an OffsetCommit: refuses it at once, or stores the offsets and answers when they are committed.
@@ -33,7 +34,7 @@ impl Group {
         context: &RequestContext<'_>,
         turn: &mut Turn<'_>,
     ) {
-        if let Err(error) = self.check_commit(request, turn) {
+        if let Err(error) = self.check_commit(request, context.version, turn) {
             turn.reply(reply, GroupResponse::OffsetCommit(commit_refused(request, error)));
             return;
         }
@@ -42,7 +43,8 @@ impl Group {
         for topic in &request.topics {
             let mut partitions = Vec::new();
             for partition in &topic.partitions {
-                let result = accept(&topic.name, partition, context.topics, turn);
+                let asked = Asked::from(partition);
+                let result = accept(&topic.name, &asked, context.topics, turn);
                 let error_code = response::code(result.as_ref().map(|_| ()).map_err(|error| *error));
                 partitions.push(commit_result(partition.partition_index, error_code));
                 if let Ok(committed) = result {
@@ -60,22 +62,40 @@ impl Group {
             turn.reply(reply, GroupResponse::OffsetCommit(response));
             return;
         }
+        let batch = self.offset_records(&offsets);
+        let answer = Some((reply, CommitResponse::Plain(response)));
+        self.append(batch, Write::Commit { offsets, producer: None, answer }, turn);
+    }
+
+    /// The records of a commit, which is under way from now on.
+    pub(super) fn offset_records(
+        &mut self,
+        offsets: &[(TopicPartition, CommittedOffset)],
+    ) -> Vec<(Bytes, Option<Bytes>)> {
         let mut batch = Vec::with_capacity(offsets.len());
-        for (partition, committed) in &offsets {
+        for (partition, committed) in offsets {
             *self.pending_offsets.entry(partition.clone()).or_default() += 1;
             let key = records::offset_key(&self.id, &partition.0, partition.1);
             batch.push((key, Some(records::offset_value(committed))));
         }
-        self.append(batch, Write::Commit { offsets, answer: Some((reply, response)) }, turn);
+        batch
     }
 
     /// Who may commit: a member of this generation, or anybody without one while nobody is a member.
-    fn check_commit(&mut self, request: &OffsetCommitRequest, turn: &Turn<'_>) -> Result<(), ResponseError> {
+    fn check_commit(
+        &mut self,
+        request: &OffsetCommitRequest,
+        version: i16,
+        turn: &Turn<'_>,
+    ) -> Result<(), ResponseError> {
         let generation = request.generation_id_or_member_epoch;
         let member_id = request.member_id.as_str();
         let instance_id = request.group_instance_id.as_deref();
         if self.state == GroupState::Dead {
             return Err(ResponseError::CoordinatorNotAvailable);
+        }
+        if let Some(consumer) = &self.consumer {
+            return consumer.check_commit(member_id, generation, version, turn.config.defects);
         }
         if generation < 0 && self.state == GroupState::Empty {
             return Ok(());
@@ -94,7 +114,12 @@ impl Group {
     }
 
     /// The records of a commit are in the log, or never will be.
-    pub(super) fn settle_commit(&mut self, offsets: &[(TopicPartition, CommittedOffset)], committed: bool) {
+    pub(super) fn settle_commit(
+        &mut self,
+        offsets: &[(TopicPartition, CommittedOffset)],
+        producer: Option<ProducerId>,
+        committed: bool,
+    ) {
         for (partition, offset) in offsets {
             if let Some(count) = self.pending_offsets.get_mut(partition) {
                 *count -= 1;
@@ -103,7 +128,7 @@ impl Group {
                 }
             }
             if committed {
-                self.offsets.insert(partition.clone(), offset.clone());
+                self.replay_offset(producer, partition.clone(), Some(offset.clone()));
             }
         }
     }
@@ -114,7 +139,7 @@ impl Group {
         partition: &TopicPartition,
         stable: bool,
     ) -> Result<Option<&CommittedOffset>, ResponseError> {
-        if stable && self.pending_offsets.contains_key(partition) {
+        if stable && (self.pending_offsets.contains_key(partition) || self.is_undecided(partition)) {
             return Err(ResponseError::UnstableOffsetCommit);
         }
         Ok(self.offsets.get(partition))
@@ -129,6 +154,7 @@ impl Group {
     ) {
         let refused = match self.state {
             GroupState::Dead => Some(ResponseError::GroupIdNotFound),
+            _ if self.consumer.is_some() => None,
             GroupState::Empty => None,
             _ if self.protocol_type.as_deref() == Some("consumer") => None,
             _ => Some(ResponseError::NonEmptyGroup),
@@ -138,7 +164,10 @@ impl Group {
             turn.reply(reply, GroupResponse::OffsetDelete(response));
             return;
         }
-        let subscribed = self.subscribed_topics();
+        let subscribed = match &self.consumer {
+            Some(consumer) => consumer.subscribed_topics(turn.topics),
+            None => self.subscribed_topics(),
+        };
         let mut offsets = Vec::new();
         let mut response = OffsetDeleteResponse::default();
         for topic in &request.topics {
@@ -174,7 +203,7 @@ impl Group {
     }
 
     /// The topics that members have subscribed to; a subscription that cannot be read names none.
-    fn subscribed_topics(&self) -> BTreeSet<String> {
+    pub(super) fn subscribed_topics(&self) -> BTreeSet<String> {
         let subscriptions = self.members.values().flat_map(|member| &member.profile.protocols);
         let topics = subscriptions.filter_map(|(_, metadata)| {
             let (version, mut body) = (metadata.get(..2)?, metadata.slice(2..));
@@ -185,27 +214,46 @@ impl Group {
     }
 }
 
-fn accept(
+/// One offset that is to be committed.
+pub(super) struct Asked<'a> {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) metadata: Option<&'a str>,
+}
+
+impl<'a> From<&'a OffsetCommitRequestPartition> for Asked<'a> {
+    fn from(asked: &'a OffsetCommitRequestPartition) -> Self {
+        Self {
+            partition: asked.partition_index,
+            offset: asked.committed_offset,
+            leader_epoch: asked.committed_leader_epoch,
+            metadata: asked.committed_metadata.as_deref(),
+        }
+    }
+}
+
+pub(super) fn accept(
     topic: &str,
-    partition: &OffsetCommitRequestPartition,
+    asked: &Asked<'_>,
     topics: &dyn TopicView,
     turn: &Turn<'_>,
 ) -> Result<CommittedOffset, ResponseError> {
-    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+    let metadata = asked.metadata.unwrap_or_default();
     if metadata.len() > turn.config.offset_metadata_max_bytes {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
-    let index = PartitionId(partition.partition_index);
+    let index = PartitionId(asked.partition);
     if !topics.contains(topic, index) {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
-    let mut offset = Offset(partition.committed_offset);
+    let mut offset = Offset(asked.offset);
     if turn.config.defects.has(Defect::CommitHighWatermark) {
         offset = topics.high_watermark(topic, index).unwrap_or(offset);
     }
     Ok(CommittedOffset {
         offset,
-        leader_epoch: LeaderEpoch(partition.committed_leader_epoch),
+        leader_epoch: LeaderEpoch(asked.leader_epoch),
         metadata: metadata.to_owned(),
         commit_timestamp_ms: turn.now.wall_ms,
     })

@@ -199,6 +199,7 @@ impl Group {
         for (member_id, member) in &mut self.members {
             refuse_parked(member, member_id, error, turn);
         }
+        self.refuse_waiting(error, turn);
     }
 
     /// Refuses the SyncGroup requests that wait.

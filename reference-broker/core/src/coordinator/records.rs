@@ -1,10 +1,12 @@
 //! The records of `__consumer_offsets`, in Kafka's own schemas, so that other tools can read the topic.
 //!
-//! Written and read: `OffsetCommitKey` 1 with `OffsetCommitValue` 3, `GroupMetadataKey` 2 with `GroupMetadataValue` 3.
-//! All integers are big-endian; a string has an `i16` length, bytes an `i32` one, and −1 is null.
+//! Written and read: `OffsetCommitKey` 1 with `OffsetCommitValue` 3, `GroupMetadataKey` 2 with `GroupMetadataValue` 3, and
+//! those of the consumer protocol (KIP-848).
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
+use super::consumer::ConsumerRecord;
+use super::schema::{Reader, RecordError, put_bytes, put_nullable, put_string};
 use crate::ids::{LeaderEpoch, Offset, PartitionId};
 
 const OFFSET_KEY_VERSION: i16 = 1;
@@ -53,21 +55,7 @@ pub(super) struct MemberMetadata {
 pub(super) enum Record {
     Offset { group: String, topic: String, partition: PartitionId, value: Option<CommittedOffset> },
     Group { group: String, value: Option<GroupMetadata> },
-}
-
-/// Why a record cannot be read.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum RecordError {
-    #[error("key version `{0}` is none of `0`, `1`, `2`")]
-    KeyVersion(i16),
-    #[error("value version `{0}` is not `3`")]
-    ValueVersion(i16),
-    #[error("the record ends too early")]
-    Truncated,
-    #[error("a string is not UTF-8")]
-    NotUtf8,
-    #[error("a length of `{0}` is negative")]
-    NegativeLength(i32),
+    Consumer { group: String, record: ConsumerRecord },
 }
 
 pub(super) fn offset_key(group: &str, topic: &str, partition: PartitionId) -> Bytes {
@@ -131,13 +119,17 @@ pub(super) fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Record, RecordE
         GROUP_KEY_VERSION => {
             Ok(Record::Group { group: key.string()?, value: value.map(decode_group).transpose()? })
         }
+        version if ConsumerRecord::has_key(version) => {
+            let (group, record) = ConsumerRecord::decode(version, key, value)?;
+            Ok(Record::Consumer { group, record })
+        }
         version => Err(RecordError::KeyVersion(version)),
     }
 }
 
 fn decode_offset(value: &[u8]) -> Result<CommittedOffset, RecordError> {
     let mut value = Reader(value);
-    value.expect_version()?;
+    value.expect_version(VALUE_VERSION)?;
     Ok(CommittedOffset {
         offset: Offset(value.i64()?),
         leader_epoch: LeaderEpoch(value.i32()?),
@@ -148,7 +140,7 @@ fn decode_offset(value: &[u8]) -> Result<CommittedOffset, RecordError> {
 
 fn decode_group(value: &[u8]) -> Result<GroupMetadata, RecordError> {
     let mut value = Reader(value);
-    value.expect_version()?;
+    value.expect_version(VALUE_VERSION)?;
     Ok(GroupMetadata {
         protocol_type: value.string()?,
         generation: value.i32()?,
@@ -170,75 +162,6 @@ fn decode_member(value: &mut Reader<'_>) -> Result<MemberMetadata, RecordError> 
         subscription: value.bytes()?,
         assignment: value.bytes()?,
     })
-}
-
-fn put_string(buffer: &mut BytesMut, text: &str) {
-    let length = i16::try_from(text.len()).expect("requests with strings past 32767 bytes are refused");
-    buffer.put_i16(length);
-    buffer.put_slice(text.as_bytes());
-}
-
-fn put_nullable(buffer: &mut BytesMut, text: Option<&str>) {
-    match text {
-        Some(text) => put_string(buffer, text),
-        None => buffer.put_i16(-1),
-    }
-}
-
-fn put_bytes(buffer: &mut BytesMut, bytes: &[u8]) {
-    buffer.put_i32(bytes.len() as i32);
-    buffer.put_slice(bytes);
-}
-
-/// Reads fields off the front.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn expect_version(&mut self) -> Result<(), RecordError> {
-        match self.i16()? {
-            VALUE_VERSION => Ok(()),
-            version => Err(RecordError::ValueVersion(version)),
-        }
-    }
-
-    fn i16(&mut self) -> Result<i16, RecordError> {
-        self.0.try_get_i16().map_err(|_| RecordError::Truncated)
-    }
-
-    fn i32(&mut self) -> Result<i32, RecordError> {
-        self.0.try_get_i32().map_err(|_| RecordError::Truncated)
-    }
-
-    fn i64(&mut self) -> Result<i64, RecordError> {
-        self.0.try_get_i64().map_err(|_| RecordError::Truncated)
-    }
-
-    fn take(&mut self, length: i32) -> Result<&'a [u8], RecordError> {
-        let length = usize::try_from(length).map_err(|_| RecordError::NegativeLength(length))?;
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(RecordError::Truncated)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn nullable(&mut self) -> Result<Option<String>, RecordError> {
-        match self.i16()? {
-            -1 => Ok(None),
-            length => {
-                let text =
-                    std::str::from_utf8(self.take(i32::from(length))?).map_err(|_| RecordError::NotUtf8)?;
-                Ok(Some(text.to_owned()))
-            }
-        }
-    }
-
-    fn string(&mut self) -> Result<String, RecordError> {
-        self.nullable()?.ok_or(RecordError::NegativeLength(-1))
-    }
-
-    fn bytes(&mut self) -> Result<Bytes, RecordError> {
-        let length = self.i32()?;
-        self.take(length).map(Bytes::copy_from_slice)
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,11 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
     HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse, SyncGroupResponse,
+    TxnOffsetCommitResponse,
 };
 use kafka_protocol::protocol::StrBytes;
+
+use super::message::GroupResponse;
 
 /// A string of the wire.
 pub(super) fn text(text: &str) -> StrBytes {
@@ -44,10 +47,39 @@ pub(super) fn leave_refused(error: ResponseError) -> LeaveGroupResponse {
     LeaveGroupResponse::default().with_error_code(error.code())
 }
 
-/// Marks all offsets that were about to be accepted.
-pub(super) fn fail_commit(response: &mut OffsetCommitResponse, error: ResponseError) {
-    let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-    for partition in partitions.filter(|partition| partition.error_code == 0) {
-        partition.error_code = error.code();
+/// The answer to a commit of offsets, inside a transaction or not.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum CommitResponse {
+    Plain(OffsetCommitResponse),
+    Transactional(TxnOffsetCommitResponse),
+}
+
+impl CommitResponse {
+    /// Marks all offsets that were about to be accepted.
+    pub(super) fn fail(&mut self, error: ResponseError) {
+        let mark = |code: &mut i16| {
+            if *code == 0 {
+                *code = error.code();
+            }
+        };
+        match self {
+            Self::Plain(response) => {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| mark(&mut partition.error_code));
+            }
+            Self::Transactional(response) => {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| mark(&mut partition.error_code));
+            }
+        }
+    }
+}
+
+impl From<CommitResponse> for GroupResponse {
+    fn from(response: CommitResponse) -> Self {
+        match response {
+            CommitResponse::Plain(response) => Self::OffsetCommit(response),
+            CommitResponse::Transactional(response) => Self::TxnOffsetCommit(response),
+        }
     }
 }

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::consumer::ConsumerGroup;
 use super::group::{GroupState, TopicPartition};
 use super::records::CommittedOffset;
+use crate::ids::ProducerId;
 
 /// All groups of a coordinator, by id.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -23,8 +25,12 @@ pub struct CoordinatorSnapshot {
 pub struct GroupSnapshot {
     /// `None` during a rebalance, or while something of it is being stored.
     pub membership: Option<Membership>,
+    /// What speaks the consumer protocol; its state is what is committed, at every moment.
+    pub consumer: Option<ConsumerGroup>,
     /// Committed offsets by topic and partition.
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// Offsets in open transactions, by producer.
+    pub undecided: BTreeMap<ProducerId, BTreeMap<TopicPartition, CommittedOffset>>,
 }
 
 /// One generation of a group.
@@ -60,7 +66,8 @@ pub struct MemberSnapshot {
 impl Default for GroupSnapshot {
     /// A group that does not exist.
     fn default() -> Self {
-        Self { membership: Some(Membership::default()), offsets: BTreeMap::new() }
+        let membership = Some(Membership::default());
+        Self { membership, consumer: None, offsets: BTreeMap::new(), undecided: BTreeMap::new() }
     }
 }
 
@@ -74,6 +81,8 @@ impl CoordinatorSnapshot {
             let live = self.groups.get(*group).unwrap_or(&absent);
             let reloaded = reloaded.groups.get(*group).unwrap_or(&absent);
             live.offsets != reloaded.offsets
+                || live.consumer != reloaded.consumer
+                || live.undecided != reloaded.undecided
                 || (live.membership.is_some() && live.membership != reloaded.membership)
         };
         groups.into_iter().find(differs).cloned()

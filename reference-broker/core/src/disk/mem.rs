@@ -15,6 +15,8 @@ pub struct MemDisk {
     open: BTreeMap<FileId, u64>,
     last_id: u64,
     failing: Option<DiskError>,
+    /// Written or cut since their last flush.
+    unflushed: BTreeSet<u64>,
 }
 
 impl MemDisk {
@@ -41,6 +43,11 @@ impl MemDisk {
     /// From now on every write and every flush fails like this; `None` heals the disk.
     pub fn fail_writes(&mut self, error: Option<DiskError>) {
         self.failing = error;
+    }
+
+    /// Whether a file was written or cut since its last flush.
+    pub fn is_unflushed(&self, path: &str) -> bool {
+        self.names.get(path).is_some_and(|inode| self.unflushed.contains(inode))
     }
 
     /// Forgets all open files, as the end of a process does.
@@ -114,6 +121,7 @@ impl Disk for MemDisk {
             bytes.extend_from_slice(&part[overlap..]);
             at += part.len();
         }
+        self.unflushed.insert(self.inode(file)?);
         Ok(())
     }
 
@@ -128,12 +136,15 @@ impl Disk for MemDisk {
     fn truncate(&mut self, file: FileId, length: u64) -> Result<(), DiskError> {
         self.writable()?;
         self.bytes(file)?.resize(length as usize, 0);
+        self.unflushed.insert(self.inode(file)?);
         Ok(())
     }
 
     fn sync(&mut self, file: FileId) -> Result<(), DiskError> {
         self.writable()?;
-        self.inode(file).map(drop)
+        let inode = self.inode(file)?;
+        self.unflushed.remove(&inode);
+        Ok(())
     }
 
     fn sync_dir(&mut self, _path: &str) -> Result<(), DiskError> {

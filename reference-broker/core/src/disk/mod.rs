@@ -7,8 +7,12 @@
 //! Paths are relative to the node's data directory, with `/` between the parts.
 
 mod mem;
+#[cfg(any(test, feature = "fuzz"))]
+mod patch;
 
 pub use mem::MemDisk;
+#[cfg(any(test, feature = "fuzz"))]
+pub use patch::damage;
 
 /// An open file of a [`Disk`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -3,6 +3,10 @@
 //! Every entry below the end of the log is also told by the batches themselves, since each carries the epoch under
 //! which it was appended. The cache is therefore rebuilt by the recovery scan, and only the entries of what is not
 //! scanned have to be in the checkpoint.
+//!
+//! Where compaction has taken the first batches of an epoch it may have begun anywhere in the gap, and counts from the end of what
+//! is left before: a follower that is told too much of the epoch before would keep records there that nobody else has. Whoever has a
+//! committed record behind the gap has one of the later epoch, and does not ask for the earlier.
 
 use crate::ids::{LeaderEpoch, Offset};
 
@@ -42,6 +46,13 @@ impl EpochCache {
     pub(super) fn truncate(&mut self, end: Offset) {
         let keep = self.entries.partition_point(|entry| entry.start < end);
         self.entries.truncate(keep);
+    }
+
+    /// Forgets epochs that ended before `start`. That of the record before it is kept with its true beginning, so that it
+    /// is known even if nothing is left of it.
+    pub(super) fn forget_below(&mut self, start: Offset) {
+        let ended = self.entries.partition_point(|entry| entry.start < start).saturating_sub(1);
+        self.entries.drain(..ended);
     }
 
     /// The largest epoch not above `epoch`, and where the next one begins. Below the first entry it is `epoch`
@@ -124,6 +135,18 @@ mod tests {
         let mut cache = cache(&[(1, 0), (2, 10)]);
         cache.truncate(Offset(10));
         assert_eq!(cache.latest(), LeaderEpoch(1));
+    }
+
+    #[test]
+    fn epochs_of_what_was_deleted_are_forgotten_but_for_the_last() {
+        let mut cache = cache(&[(1, 0), (2, 10), (4, 20)]);
+        cache.forget_below(Offset(9));
+        assert_eq!(cache.entries.len(), 3);
+        cache.forget_below(Offset(15));
+        assert_eq!(end(&cache, 1, 30), (1, 10), "whoever has only epoch 1 ends below the log");
+        assert_eq!(end(&cache, 2, 30), (2, 20));
+        cache.forget_below(Offset(30));
+        assert_eq!((cache.latest(), cache.entries.len()), (LeaderEpoch(4), 1));
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl LogError {
     pub fn code(&self) -> i16 {
         match self {
             Self::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
-            Self::Damaged { .. } | Self::Disk(_) => ResponseError::KafkaStorageError,
+            Self::Damaged { .. } => ResponseError::CorruptMessage,
+            Self::Disk(_) => ResponseError::KafkaStorageError,
         }
         .code()
     }
@@ -85,6 +86,23 @@ pub enum AppendError {
         /// What came.
         found: ProducerEpoch,
     },
+    /// A marker of a coordinator that was deposed.
+    #[error("producer {producer} has a marker of coordinator epoch {known}, epoch {found} is fenced")]
+    CoordinatorFenced {
+        /// Whose transaction.
+        producer: ProducerId,
+        /// The newest coordinator epoch known.
+        known: i32,
+        /// What came.
+        found: i32,
+    },
+    /// A batch that does not fit what is known of the producer's transaction: it is outside of the open one, or in
+    /// one that the coordinator was not asked about (KIP-890).
+    #[error("the batch does not fit the transaction of producer {producer}")]
+    InvalidTransactionState {
+        /// Who.
+        producer: ProducerId,
+    },
     /// A follower was given a batch that does not begin where its log ends.
     #[error("batch begins at {found}, the log ends at {expected}")]
     NonContiguous {
@@ -110,6 +128,8 @@ impl AppendError {
             Self::TooLarge { .. } => ResponseError::MessageTooLarge,
             Self::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+            Self::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,
+            Self::InvalidTransactionState { .. } => ResponseError::InvalidTxnState,
             // Between brokers only: no client sees it.
             Self::NonContiguous { .. } => ResponseError::OffsetOutOfRange,
             Self::Fenced | Self::Disk(_) => ResponseError::KafkaStorageError,

@@ -149,7 +149,8 @@ fn time_entry(bytes: &[u8]) -> Option<(i64, u32)> {
     Some((i64::from_be_bytes(timestamp.try_into().ok()?), u32::from_be_bytes(relative.try_into().ok()?)))
 }
 
-fn replace(path: &str, bytes: &[u8], disk: &mut dyn Disk) -> Result<(), DiskError> {
+/// Writes a small file as a whole.
+pub(super) fn replace(path: &str, bytes: &[u8], disk: &mut dyn Disk) -> Result<(), DiskError> {
     let file = disk.open(path)?;
     let done = disk.truncate(file, 0).and_then(|()| disk.write_at(file, 0, &[bytes]));
     disk.close(file);

@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 
 use super::checkpoint::Checkpoint;
+use super::clean::CleanPass;
 use super::epochs::EpochCache;
 use super::planted::Planted;
 use super::producers::ProducerStates;
 use super::recover::recover;
 use super::segment::Segment;
+use super::snapshot;
 use super::tail::Tail;
+use super::transactions::TransactionEnd;
+use super::verification::Verifications;
 use super::{AppendError, LogConfig, LogError};
 use crate::disk::{Disk, DiskError, FileId};
 use crate::ids::{LeaderEpoch, Offset};
-use crate::record::{self, Batch, BatchError, BatchHeader};
-
-/// For how many segments the state of the producers at their base is kept, so that a cut need not replay the log.
-const SNAPSHOTS_MAX: usize = 3;
+use crate::record::{self, Batch, BatchError, BatchHeader, Marker};
 
 /// What an append did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,26 @@ pub struct FlushTicket {
     generation: u64,
 }
 
+/// What has happened to a log since it was opened, for who watches it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogEvents {
+    /// Passes of compaction that came to their end.
+    pub compactions: u64,
+    /// How often it forgot everything to begin elsewhere.
+    pub restarts: u64,
+    /// Segments that a process before had half replaced.
+    pub swaps_completed: u64,
+    /// Whether recovery began with a snapshot of the producers.
+    pub from_snapshot: bool,
+}
+
+/// Deletes the directory of a log that is not open. The checkpoint goes first: a loss of power may bring some of the files
+/// back, which without it are no damage but the beginning of a log, or nothing.
+pub fn remove(directory: &str, disk: &mut dyn Disk) -> Result<(), DiskError> {
+    Checkpoint::remove(directory, disk)?;
+    disk.remove_dir(directory)
+}
+
 /// The log of one partition.
 #[derive(Debug)]
 pub struct PartitionLog {
@@ -46,19 +67,34 @@ pub struct PartitionLog {
     pub(super) config: LogConfig,
     /// In order, never empty; the last one is appended to.
     pub(super) segments: Vec<Segment>,
+    /// What lies below is deleted, even if it is still in the first segment.
+    pub(super) start: Offset,
     pub(super) end: Offset,
     pub(super) flushed: Offset,
     /// How often the log was cut.
     pub(super) generation: u64,
+    /// How often segments went or were replaced.
+    pub(super) shape: u64,
+    /// All below is compacted.
+    pub(super) cleaned: Offset,
+    /// Offsets may be missing between batches.
+    pub(super) holes: bool,
+    /// The pass of compaction in progress.
+    pub(super) cleaning: Option<CleanPass>,
+    /// Compaction has met damage.
+    pub(super) uncleanable: bool,
+    /// What has happened since the log was opened.
+    pub(super) events: LogEvents,
     /// As in the stored checkpoint.
     pub(super) durable: Offset,
     pub(super) epochs: EpochCache,
     pub(super) producers: ProducerStates,
-    /// The producers as of the bases of the newest segments.
-    pub(super) snapshots: BTreeMap<Offset, ProducerStates>,
+    /// Transactions that have ended with markers that may not be committed: from their first records to the markers.
+    pub(super) ended: BTreeMap<Offset, Offset>,
+    pub(super) verifications: Verifications,
     pub(super) tail: Tail,
     /// A file was created whose directory entry was not flushed yet.
-    unlisted: bool,
+    pub(super) unlisted: bool,
     pub(super) fenced: bool,
     planted: Planted,
 }
@@ -71,29 +107,52 @@ impl PartitionLog {
         config.segment_bytes = config.segment_bytes.min(i32::MAX as u64);
         disk.create_dir(directory)?;
         let found = recover(directory, &config, disk)?;
-        let mut log = Self {
+        Ok(Self {
             directory: directory.into(),
             segments: found.segments,
+            start: found.start,
             end: found.end,
-            flushed: found.durable,
+            // What is deleted need not be durable.
+            flushed: found.durable.max(found.start),
             generation: 0,
+            shape: 0,
+            cleaned: found.cleaned,
+            holes: found.holes,
+            cleaning: None,
+            uncleanable: false,
+            events: found.events,
             durable: found.durable,
             epochs: found.epochs,
             producers: found.producers,
-            snapshots: found.snapshots,
+            ended: found.ended,
+            verifications: Verifications::default(),
             tail: Tail::new(config.tail_bytes),
             unlisted: true,
             fenced: false,
             planted: Planted::new(config.defects),
             config,
-        };
-        log.forget_old_snapshots();
-        Ok(log)
+        })
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// The settings have changed; what is stored stays as it is.
+    pub fn configure(&mut self, config: LogConfig) {
+        let segment_bytes = config.segment_bytes.min(i32::MAX as u64);
+        self.config = LogConfig { segment_bytes, ..config };
+    }
+
+    /// What has happened since it was opened.
+    pub fn events(&self) -> LogEvents {
+        self.events
     }
 
     /// The first offset there is.
     pub fn log_start_offset(&self) -> Offset {
-        self.segments[0].base
+        self.start
     }
 
     /// The offset that the next record gets.
@@ -114,6 +173,7 @@ impl PartitionLog {
     /// A new leader stamps its epoch at the end of its log, even before it has any data (KAFKA-7415).
     pub fn start_epoch(&mut self, epoch: LeaderEpoch) {
         self.epochs.assign(epoch, self.end);
+        self.verifications.clear();
     }
 
     /// The largest epoch not above `epoch` and its end offset (`OffsetForLeaderEpoch`, KIP-101 and KIP-279);
@@ -152,6 +212,7 @@ impl PartitionLog {
                 duplicate: true,
             });
         }
+        self.check_transaction(&header)?;
         // The one copy: otherwise the tail would keep whole request frames alive.
         let mut batch = BytesMut::from(&records[..]);
         drop(records);
@@ -171,6 +232,23 @@ impl PartitionLog {
         })
     }
 
+    /// Appends the marker that ends a transaction, or did so before: a coordinator that had no answer asks again.
+    pub fn append_marker(
+        &mut self,
+        end: TransactionEnd,
+        epoch: LeaderEpoch,
+        wall_ms: i64,
+        disk: &mut dyn Disk,
+    ) -> Result<Appended, AppendError> {
+        self.writable()?;
+        self.producers.check_marker(&end)?;
+        let batch = BytesMut::from(end.marker.batch(end.producer, end.producer_epoch, wall_ms));
+        let stored = self.append_batch(batch, epoch, disk)?;
+        self.verifications.ended(&end);
+        let (first_offset, last_offset) = (stored.header.base_offset, stored.header.last_offset());
+        Ok(Appended { first_offset, last_offset, log_append_time_ms: -1, duplicate: false })
+    }
+
     /// Appends batches as they came from the leader, with its offsets and epochs: all of them or, on an error, none.
     pub fn append_as_follower(
         &mut self,
@@ -179,6 +257,7 @@ impl PartitionLog {
     ) -> Result<Appended, AppendError> {
         self.writable()?;
         let headers = self.validate_for_follower(&records)?;
+        self.expect_holes(&headers, disk)?;
         let mut copy = Bytes::copy_from_slice(&records);
         drop(records);
         let first_offset = self.end;
@@ -187,6 +266,21 @@ impl PartitionLog {
         }
         let last_offset = Offset(self.end.0 - 1);
         Ok(Appended { first_offset, last_offset, log_append_time_ms: -1, duplicate: false })
+    }
+
+    /// A log with holes is known as such before it has the first.
+    fn expect_holes(&mut self, headers: &[BatchHeader], disk: &mut dyn Disk) -> Result<(), AppendError> {
+        let ends = headers.iter().map(|header| header.last_offset().next());
+        let gap =
+            std::iter::once(self.end).chain(ends).zip(headers).any(|(end, next)| next.base_offset > end);
+        if !gap || self.holes {
+            return Ok(());
+        }
+        self.holes = true;
+        self.store_checkpoint(self.durable, disk).map_err(|error| match error {
+            LogError::Disk(error) => AppendError::Disk(error),
+            _ => AppendError::Fenced,
+        })
     }
 
     /// The files to flush, and the ticket to hand to [`Self::complete_flush`] when that is done.
@@ -215,6 +309,13 @@ impl PartitionLog {
         self.fenced = true;
     }
 
+    /// The last append failed for want of room: what there is of it is cut off, and the log is as before.
+    pub fn take_back(&mut self, disk: &mut dyn Disk) -> Result<(), DiskError> {
+        disk.truncate(self.active().file, self.active().size)?;
+        self.fenced = false;
+        Ok(())
+    }
+
     /// Whether a write or a flush failed.
     pub fn is_fenced(&self) -> bool {
         self.fenced
@@ -226,6 +327,9 @@ impl PartitionLog {
         for segment in &self.segments {
             disk.close(segment.file);
         }
+        if let Some(file) = self.cleaning.as_ref().and_then(CleanPass::file) {
+            disk.close(file);
+        }
         flushed
     }
 
@@ -234,7 +338,10 @@ impl PartitionLog {
         for segment in &self.segments {
             disk.close(segment.file);
         }
-        Ok(disk.remove_dir(&self.directory)?)
+        if let Some(file) = self.cleaning.as_ref().and_then(CleanPass::file) {
+            disk.close(file);
+        }
+        Ok(remove(&self.directory, disk)?)
     }
 
     fn flush_here(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
@@ -250,7 +357,7 @@ impl PartitionLog {
         if self.fenced { Err(AppendError::Fenced) } else { Ok(()) }
     }
 
-    fn validate_for_leader(&self, records: &[u8]) -> Result<BatchHeader, AppendError> {
+    fn validate_for_leader(&self, records: &Bytes) -> Result<BatchHeader, AppendError> {
         let header = BatchHeader::parse(records)?;
         let max = self.config.message_max_bytes;
         if header.size() > max {
@@ -264,9 +371,14 @@ impl PartitionLog {
         if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
             return Err(AppendError::InvalidRecord("the number of records does not fit their offsets"));
         }
-        let sequenced = header.producer_epoch.0 >= 0 && header.base_sequence.0 >= 0;
+        // Offsets that are committed in a transaction have no sequence; those of clients are checked at the door.
+        let numbered = header.base_sequence.0 >= 0 || header.is_transactional();
+        let sequenced = header.producer_epoch.0 >= 0 && numbered;
         if header.is_idempotent() && !header.is_control() && !sequenced {
             return Err(AppendError::InvalidRecord("a producer id without epoch or sequence"));
+        }
+        if self.config.compacts && !header.is_control() && has_keyless(&header, records) {
+            return Err(AppendError::InvalidRecord("a record without a key in a compacted topic"));
         }
         Ok(header)
     }
@@ -276,7 +388,9 @@ impl PartitionLog {
         let mut headers = Vec::new();
         for batch in record::batches(records.clone()) {
             let header = BatchHeader::validate(&batch?.bytes)?;
-            if header.base_offset != expected {
+            let follows =
+                header.base_offset == expected || (self.config.takes_gaps && header.base_offset > expected);
+            if !follows {
                 return Err(AppendError::NonContiguous { expected, found: header.base_offset });
             }
             if header.leader_epoch < epoch {
@@ -313,49 +427,61 @@ impl PartitionLog {
             self.fenced = true;
         })?;
         let header = &batch.header;
-        self.epochs.assign(header.leader_epoch, header.base_offset);
-        self.producers.update(header);
+        self.epochs.assign(header.leader_epoch, self.end);
+        if let Some(ended) = self.producers.update(header, Marker::of(batch)) {
+            self.ended.insert(ended.first, ended.marker);
+            self.segments.last_mut().expect("a log has a segment").aborted.add(&ended);
+        }
+        if header.is_transactional() && !header.is_control() {
+            self.verifications.begun(header.producer_id);
+        }
         self.end = header.last_offset().next();
         self.tail.push(header.base_offset, header.last_offset(), batch.bytes.clone());
         Ok(())
     }
 
     fn write(&mut self, batch: &Batch, disk: &mut dyn Disk) -> Result<(), DiskError> {
-        let size = self.active().size;
-        if size > 0 && size + batch.bytes.len() as u64 > self.config.segment_bytes {
+        if self.is_full_for(batch) {
             self.roll(disk)?;
         }
         let interval = self.config.index_interval_bytes;
         let segment = self.segments.last_mut().expect("a log has a segment");
         disk.write_at(segment.file, segment.size, &[&batch.bytes])?;
         segment.index.add(&batch.header, segment.size, interval);
+        segment.first_timestamp.get_or_insert(batch.header.max_timestamp);
         segment.size += batch.bytes.len() as u64;
         Ok(())
     }
 
-    fn roll(&mut self, disk: &mut dyn Disk) -> Result<(), DiskError> {
-        let closed = self.active();
-        closed.index.store(closed.stem(), self.end, disk)?;
+    /// Whether a batch has to go to a new segment: of size, of the span of time stamps, or since offsets are stored relative to
+    /// the segment's.
+    fn is_full_for(&self, batch: &Batch) -> bool {
+        let active = self.active();
+        let Some(first_timestamp) = active.first_timestamp else { return false };
+        let segment_ms = if self.config.compacts {
+            self.config.segment_ms.min(self.config.max_compaction_lag_ms)
+        } else {
+            self.config.segment_ms
+        };
+        active.size + batch.bytes.len() as u64 > self.config.segment_bytes
+            || batch.header.max_timestamp.saturating_sub(first_timestamp) > segment_ms
+            || batch.header.last_offset().0 - active.base.0 > i64::from(i32::MAX)
+    }
+
+    pub(super) fn roll(&mut self, disk: &mut dyn Disk) -> Result<(), DiskError> {
+        self.active().store_index_files(self.end, disk)?;
         let segment = Segment::open(&self.directory, self.end, disk)?;
         self.segments.push(segment);
         self.unlisted = true;
-        self.snapshots.insert(self.end, self.producers.clone());
-        self.forget_old_snapshots();
-        Ok(())
+        snapshot::store(&self.directory, self.end, &self.producers, disk)
     }
 
     pub(super) fn active(&self) -> &Segment {
         self.segments.last().expect("a log has a segment")
     }
 
-    fn forget_old_snapshots(&mut self) {
-        while self.snapshots.len() > SNAPSHOTS_MAX {
-            self.snapshots.pop_first();
-        }
-    }
-
     /// Makes new files findable after a power loss.
-    fn list_files(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
+    pub(super) fn list_files(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
         if self.unlisted {
             let parent = self.directory.rsplit_once('/').map_or("", |(parent, _)| parent);
             disk.sync_dir(&self.directory)
@@ -366,16 +492,19 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Notes that all below `durable` is durable, and what is known as of the last segment that begins there.
+    /// Notes that all below `durable` is durable, and what else recovery should know.
     pub(super) fn store_checkpoint(&mut self, durable: Offset, disk: &mut dyn Disk) -> Result<(), LogError> {
-        let start = self.log_start_offset();
-        let scan_from = self.snapshots.range(..=durable).next_back().map_or(start, |(base, _)| *base);
-        let epochs = self.epochs.clone();
-        let producers = self.snapshots.get(&scan_from).cloned().unwrap_or_default();
-        Checkpoint { durable, scan_from, epochs, producers }
+        let Self { start, cleaned, holes, .. } = *self;
+        Checkpoint { start, durable, cleaned, holes, epochs: self.epochs.clone() }
             .store(&self.directory, disk)
             .inspect_err(|_| self.fenced = true)?;
         self.durable = durable;
         Ok(())
     }
+}
+
+/// Whether a record has no key. Compressed batches are not looked into.
+fn has_keyless(header: &BatchHeader, records: &Bytes) -> bool {
+    let batch = Batch { header: *header, bytes: records.clone() };
+    batch.records().into_iter().flatten().any(|record| record.is_ok_and(|record| record.key.is_none()))
 }

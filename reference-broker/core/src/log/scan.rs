@@ -1,8 +1,10 @@
 //! Walks over the batches of a segment file, with or without reading their records.
 
+use bytes::Bytes;
+
 use crate::disk::{Disk, DiskError, FileId};
 use crate::ids::{LeaderEpoch, Offset};
-use crate::record::{BatchError, BatchHeader, HEADER_BYTES};
+use crate::record::{Batch, BatchError, BatchHeader, HEADER_BYTES, Marker};
 
 /// How much is read at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,8 +18,8 @@ pub(super) enum Reach {
 /// What the scanner found next.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// A batch.
-    Batch { position: u64, header: BatchHeader },
+    /// A batch, and what it says if it ends a transaction.
+    Batch { position: u64, header: BatchHeader, marker: Option<Marker> },
     /// The end of the file.
     End,
     /// Something that is no batch, or not the one that belongs here.
@@ -32,6 +34,7 @@ pub(super) struct Scanner {
     end: u64,
     expected: Offset,
     epoch: LeaderEpoch,
+    holes: bool,
     verify: bool,
     chunk: usize,
     window: Vec<u8>,
@@ -39,8 +42,16 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// A walk from `position`, where the batch at `expected` begins, up to `end` bytes.
-    pub(super) fn new(file: FileId, position: u64, end: u64, expected: Offset, reach: Reach) -> Self {
+    /// A walk from `position`, where the batch at `expected` begins, up to `end` bytes. With `holes` offsets may be missing
+    /// between batches.
+    pub(super) fn new(
+        file: FileId,
+        position: u64,
+        end: u64,
+        expected: Offset,
+        reach: Reach,
+        holes: bool,
+    ) -> Self {
         let chunk = match reach {
             Reach::Far => 1 << 20,
             Reach::Near => 8 << 10,
@@ -51,6 +62,7 @@ impl Scanner {
             end,
             expected,
             epoch: LeaderEpoch::NONE,
+            holes,
             verify: false,
             chunk,
             window: Vec::new(),
@@ -77,10 +89,11 @@ impl Scanner {
         let position = self.position;
         match self.batch(disk)? {
             Ok(header) => {
+                let marker = self.marker(header, disk)?;
                 self.position += header.size() as u64;
                 self.expected = header.last_offset().next();
                 self.epoch = header.leader_epoch;
-                Ok(Step::Batch { position, header })
+                Ok(Step::Batch { position, header, marker })
             }
             Err(error) => Ok(Step::Bad { position, error }),
         }
@@ -95,7 +108,9 @@ impl Scanner {
         if left < header.size() {
             return Ok(Err(BatchError::Torn { have: left, need: header.size() }));
         }
-        if header.base_offset != self.expected {
+        let follows =
+            header.base_offset == self.expected || (self.holes && header.base_offset > self.expected);
+        if !follows || header.last_offset_delta < 0 {
             return Ok(Err(BatchError::Offset { expected: self.expected, found: header.base_offset }));
         }
         if !self.verify {
@@ -105,6 +120,15 @@ impl Scanner {
             return Ok(Err(BatchError::Epoch { before: self.epoch, found: header.leader_epoch }));
         }
         Ok(BatchHeader::validate(self.view(header.size(), disk)?))
+    }
+
+    fn marker(&mut self, header: BatchHeader, disk: &mut dyn Disk) -> Result<Option<Marker>, DiskError> {
+        if !header.is_control() {
+            return Ok(None);
+        }
+        let view = self.view(header.size(), disk)?;
+        let bytes = Bytes::copy_from_slice(&view[..header.size().min(view.len())]);
+        Ok(Marker::of(&Batch { header, bytes }))
     }
 
     /// At least `need` bytes from the current position, or fewer at the end.

@@ -43,6 +43,13 @@ impl Tail {
         self.batches.front().is_some_and(|first| first.base <= offset)
     }
 
+    /// Drops the batches that end at or below `offset`.
+    pub(super) fn forget_below(&mut self, offset: Offset) {
+        while let Some(oldest) = self.batches.pop_front_if(|batch| batch.last < offset) {
+            self.bytes -= oldest.bytes.len();
+        }
+    }
+
     pub(super) fn truncate(&mut self, end: Offset) {
         while let Some(newest) = self.batches.pop_back_if(|batch| batch.last >= end) {
             self.bytes -= newest.bytes.len();

@@ -1,5 +1,6 @@
 //! The settings of one node.
 
+use crate::auth::AuthConfig;
 use crate::defects::Defects;
 use crate::ids::NodeId;
 
@@ -23,6 +24,15 @@ pub enum FlushPolicy {
     IntervalMs(u64),
     /// Before a record counts as replicated or acknowledged; flushes of concurrent appends are grouped.
     BeforeAck,
+}
+
+/// Who says which replica a consumer reads from; Kafka's `replica.selector.class` (KIP-392).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplicaSelector {
+    /// Nobody: consumers read from leaders.
+    Leader,
+    /// The leader sends consumers to an in-sync replica in their rack, and followers answer them.
+    RackAware,
 }
 
 /// Another node, and where this one reaches it.
@@ -49,6 +59,10 @@ pub struct NodeConfig {
     pub advertised_client: Endpoint,
     /// Where other brokers are told to reach this broker on its internal listener.
     pub advertised_internal: Endpoint,
+    /// `broker.rack`: where this broker stands.
+    pub rack: Option<String>,
+    /// `replica.selector.class`.
+    pub replica_selector: ReplicaSelector,
     /// All voters of the metadata quorum, this node too if it is one.
     pub controllers: Vec<Peer>,
     /// Overrides of the advertised internal endpoints, per peer: how *this* node reaches that one.
@@ -69,6 +83,26 @@ pub struct NodeConfig {
     pub segment_bytes: u64,
     /// `log.index.interval.bytes`.
     pub index_interval_bytes: u64,
+    /// `max.incremental.fetch.session.cache.slots` (KIP-227).
+    pub fetch_session_slots: usize,
+    /// `log.roll.ms`: a segment is closed when its records span more.
+    pub segment_ms: i64,
+    /// `log.retention.ms`; −1 is for ever.
+    pub retention_ms: i64,
+    /// `log.retention.bytes`, of one partition; −1 is no limit.
+    pub retention_bytes: i64,
+    /// `log.retention.check.interval.ms`: how often logs are looked at for what can be deleted or compacted.
+    pub log_retention_check_interval_ms: u64,
+    /// `log.cleaner.delete.retention.ms`: how long compaction leaves tombstones and markers in place.
+    pub delete_retention_ms: i64,
+    /// `log.cleaner.min.cleanable.ratio`: the share of a log that was not compacted yet at which it is.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `log.cleaner.min.compaction.lag.ms`: younger records are not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// `log.cleaner.max.compaction.lag.ms`: older records are compacted whatever their share.
+    pub max_compaction_lag_ms: i64,
+    /// `producer.id.expiration.ms`: a producer that was silent for so long is forgotten.
+    pub producer_id_expiration_ms: i64,
     /// `message.max.bytes`, of one batch.
     pub message_max_bytes: usize,
     /// `socket.request.max.bytes`.
@@ -81,18 +115,51 @@ pub struct NodeConfig {
     pub broker_heartbeat_interval_ms: u64,
     /// `broker.session.timeout.ms`: a broker that was not heard for so long is fenced.
     pub broker_session_timeout_ms: u64,
+    /// `controller.quorum.election.timeout.ms`: a voter that gets no majority for so long, or up to twice as long, tries
+    /// again.
+    pub quorum_election_timeout_ms: u64,
+    /// `controller.quorum.fetch.timeout.ms`: a leader of the metadata log that could not be fetched from for so long
+    /// counts as gone.
+    pub quorum_fetch_timeout_ms: u64,
+    /// `auto.leader.rebalance.enable`: whether the controller gives leaderships back to preferred replicas by itself.
+    pub auto_leader_rebalance: bool,
+    /// `leader.imbalance.check.interval.seconds`, in milliseconds.
+    pub leader_imbalance_check_interval_ms: u64,
+    /// `metadata.log.segment.bytes`.
+    pub metadata_segment_bytes: u64,
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub metadata_snapshot_bytes: u64,
+    /// `controller.quorum.fetch.snapshot.max.bytes`: how much of a snapshot is asked for at a time, by brokers too.
+    pub quorum_snapshot_fetch_bytes: i32,
     /// `group.initial.rebalance.delay.ms`.
     pub group_initial_rebalance_delay_ms: u64,
+    /// `group.consumer.session.timeout.ms`, of members that speak the protocol of KIP-848.
+    pub group_consumer_session_timeout_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`, which such members are told.
+    pub group_consumer_heartbeat_interval_ms: i32,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: u64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval_ms: u64,
     /// `offsets.topic.num.partitions`.
     pub offsets_topic_partitions: i32,
-    /// `offsets.topic.replication.factor`; clamped to the live brokers when the topic is created.
+    /// `offsets.topic.replication.factor`; the topic is not created before so many brokers have registered.
     pub offsets_topic_replication_factor: i16,
+    /// `transaction.state.log.num.partitions`.
+    pub transaction_topic_partitions: i32,
+    /// `transaction.state.log.replication.factor`, in the same way.
+    pub transaction_topic_replication_factor: i16,
+    /// Who may log in; by default nobody is asked.
+    pub auth: AuthConfig,
     /// Planted bugs.
     pub defects: Defects,
 }
 
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 impl NodeConfig {
-    /// A node with Kafka's defaults, except that failures are detected in fractions of a second.
+    /// A node with Kafka's defaults, except that failures are detected in fractions of a second, and logs looked after every
+    /// second instead of every five minutes.
     pub fn new(
         node_id: NodeId,
         role: Role,
@@ -106,6 +173,8 @@ impl NodeConfig {
             seed: node_id.0 as u64,
             advertised_client,
             advertised_internal,
+            rack: None,
+            replica_selector: ReplicaSelector::Leader,
             controllers: Vec::new(),
             peers: Vec::new(),
             num_partitions: 1,
@@ -116,15 +185,39 @@ impl NodeConfig {
             flush: FlushPolicy::PageCache,
             segment_bytes: 64 << 20,
             index_interval_bytes: 4096,
+            fetch_session_slots: 1_000,
+            segment_ms: 7 * DAY_MS,
+            retention_ms: 7 * DAY_MS,
+            retention_bytes: -1,
+            log_retention_check_interval_ms: 1_000,
+            delete_retention_ms: DAY_MS,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            producer_id_expiration_ms: DAY_MS,
             message_max_bytes: 1 << 20,
             request_max_bytes: 100 << 20,
             replica_lag_time_max_ms: 2_000,
             replica_fetch_wait_max_ms: 100,
             broker_heartbeat_interval_ms: 50,
             broker_session_timeout_ms: 300,
+            quorum_election_timeout_ms: 200,
+            quorum_fetch_timeout_ms: 400,
+            auto_leader_rebalance: true,
+            leader_imbalance_check_interval_ms: 300_000,
+            metadata_segment_bytes: 64 << 20,
+            metadata_snapshot_bytes: 20 << 20,
+            quorum_snapshot_fetch_bytes: 8 << 20,
             group_initial_rebalance_delay_ms: 0,
+            group_consumer_session_timeout_ms: 45_000,
+            group_consumer_heartbeat_interval_ms: 5_000,
+            offsets_retention_ms: 7 * 24 * 3_600_000,
+            offsets_retention_check_interval_ms: 600_000,
             offsets_topic_partitions: 8,
             offsets_topic_replication_factor: 3,
+            transaction_topic_partitions: 8,
+            transaction_topic_replication_factor: 3,
+            auth: AuthConfig::default(),
             defects: Defects::NONE,
         }
     }

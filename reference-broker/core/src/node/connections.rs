@@ -1,14 +1,17 @@
-//! The connections that others have opened, and the order of the responses on each.
+//! The connections that others have opened, who is at their other end, and the order of the responses on each.
 //!
 //! In:  requests as they come, responses as they are ready. Out: responses in the order of the requests.
 //! Kafka's protocol has no other way to tie them together that all clients honour: a response that is ready early
 //! waits for those before it.
+
+mod admission;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use kafka_protocol::messages::ResponseKind;
 
+use crate::auth::{AuthConfig, Authority, Session};
 use crate::ids::ConnId;
 use crate::node::{Effect, ListenerKind};
 use crate::wire::{self, Asked};
@@ -26,21 +29,55 @@ pub(crate) struct ReplyTo {
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     accepted: BTreeMap<ConnId, Accepted>,
+    authorities: Authorities,
+}
+
+/// Whom the listeners let in; one without an authority asks nobody.
+#[derive(Debug, Default)]
+struct Authorities {
+    clients: Option<Authority>,
+    nodes: Option<Authority>,
+}
+
+impl Authorities {
+    fn of(&mut self, listener: ListenerKind) -> Option<&mut Authority> {
+        match listener {
+            ListenerKind::Client => self.clients.as_mut(),
+            ListenerKind::Internal => self.nodes.as_mut(),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Accepted {
     listener: ListenerKind,
+    /// Where the peer has to log in.
+    login: Option<Login>,
     /// The number of the first slot in `waiting`.
     first_slot: u64,
     /// One slot per request without a sent response; `Some` when it is ready.
     waiting: VecDeque<Option<Vec<Bytes>>>,
 }
 
+#[derive(Debug)]
+struct Login {
+    session: Session,
+    /// Tokens come without a request around them (version 0 of the handshake).
+    bare_tokens: bool,
+}
+
 impl Connections {
+    /// No connection yet.
+    pub(crate) fn new(auth: &AuthConfig) -> Self {
+        let authorities =
+            Authorities { clients: Authority::of_clients(auth), nodes: Authority::of_nodes(auth) };
+        Self { authorities, ..Self::default() }
+    }
+
     /// Somebody connected.
     pub(crate) fn accepted(&mut self, conn: ConnId, listener: ListenerKind) {
-        self.accepted.insert(conn, Accepted { listener, first_slot: 0, waiting: VecDeque::new() });
+        let login = self.authorities.of(listener).map(|_| Login::new());
+        self.accepted.insert(conn, Accepted { listener, login, first_slot: 0, waiting: VecDeque::new() });
     }
 
     /// The connection is gone; responses to it are dropped from now on.
@@ -90,6 +127,11 @@ impl Connections {
                 self.close(to.conn, effects);
             }
         }
+    }
+
+    /// Closes the connection of a request that cannot be answered.
+    pub(crate) fn abandon(&mut self, to: ReplyTo, effects: &mut Vec<Effect>) {
+        self.close(to.conn, effects);
     }
 
     /// Whether the client of this response is still there.

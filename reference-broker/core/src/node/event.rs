@@ -96,6 +96,12 @@ pub enum Effect {
         /// The parts, so that stored batches are not copied.
         parts: Vec<Bytes>,
     },
+    /// The peer of an accepted connection has logged in, where it had to: from now on frames may be larger than
+    /// [`LOGIN_FRAME_MAX`](crate::auth::LOGIN_FRAME_MAX).
+    Admitted {
+        /// The connection.
+        conn: ConnId,
+    },
     /// Close after what was sent before; no [`Event::Closed`] follows.
     Close {
         /// The connection.

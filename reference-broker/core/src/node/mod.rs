@@ -9,23 +9,29 @@ mod connections;
 mod controller_seat;
 mod dialled;
 mod event;
+#[cfg(any(test, feature = "fuzz"))]
+mod fuzz;
 #[cfg(test)]
 mod tests;
 
 use bytes::Bytes;
 
+use crate::auth::AuthConfigError;
 use crate::controller::{MetadataAudit, MetadataImage, MetadataViolation, TopicPartitionId};
 use crate::disk::{Disk, DiskError};
 use crate::ids::Offset;
 use crate::log::LogError;
-use crate::quorum::QuorumError;
+use crate::quorum::{QuorumError, QuorumView, SnapshotId};
 
 use broker::{Broker, Turn};
 use controller_seat::ControllerSeat;
 
 pub use broker::{PartitionView, Violation};
 
-pub use config::{FlushPolicy, NodeConfig, Peer, Role};
+pub use config::{FlushPolicy, NodeConfig, Peer, ReplicaSelector, Role};
+#[cfg(any(test, feature = "fuzz"))]
+pub use fuzz::{client_stream, damaged_node};
+
 pub use event::{Effect, Endpoint, Event, ListenerKind, Now, SyncToken};
 
 /// Why a node cannot start.
@@ -34,6 +40,9 @@ pub enum BootError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// It would not protect what it is asked to.
+    #[error(transparent)]
+    Auth(#[from] AuthConfigError),
     /// The data directory is not usable, for the reason given.
     #[error("{0}")]
     BadData(String),
@@ -58,6 +67,7 @@ impl Node {
         disk: &mut dyn Disk,
         effects: &mut Vec<Effect>,
     ) -> Result<Self, BootError> {
+        config.auth.check()?;
         let seat = match config.role {
             Role::Broker => Seat::Broker(Box::new(Broker::boot(config.clone(), now, disk)?)),
             Role::Controller => Seat::Controller(Box::new(ControllerSeat::boot(&config, now, disk)?)),
@@ -124,6 +134,45 @@ impl Node {
         match &self.seat {
             Seat::Broker(broker) => broker.read_committed(partition, from, max_bytes, disk),
             Seat::Controller(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The election of the active controller as this node sees it; only a voter does.
+    pub fn quorum(&self) -> Option<QuorumView> {
+        match &self.seat {
+            Seat::Broker(_) => None,
+            Seat::Controller(controller) => Some(controller.quorum_view()),
+        }
+    }
+
+    /// Committed batches of the metadata log from the one that holds `from`, at most about `max_bytes`; the first is whole. Only
+    /// a controller has that log.
+    pub fn read_committed_metadata(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        disk: &mut dyn Disk,
+    ) -> Result<Vec<Bytes>, QuorumError> {
+        match &self.seat {
+            Seat::Broker(_) => Ok(Vec::new()),
+            Seat::Controller(controller) => controller.read_committed(from, max_bytes, disk),
+        }
+    }
+
+    /// The newest snapshot of the metadata; only a controller has any.
+    pub fn metadata_snapshot(&self, disk: &mut dyn Disk) -> Result<Option<(SnapshotId, Bytes)>, QuorumError> {
+        match &self.seat {
+            Seat::Broker(_) => Ok(None),
+            Seat::Controller(controller) => controller.snapshot(disk),
+        }
+    }
+
+    /// How often this process took the metadata from a snapshot, and how often that went on after an interruption; only a broker
+    /// counts.
+    pub fn snapshots(&self) -> (u64, u64) {
+        match &self.seat {
+            Seat::Broker(broker) => broker.snapshots(),
+            Seat::Controller(_) => (0, 0),
         }
     }
 

@@ -72,20 +72,8 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[(&[u8], Option<&[u8]>)],
     ) {
-        let record = &mut self.scratch;
-        record.clear();
-        record.push(0);
-        varint::put(record, timestamp - self.base_timestamp);
-        varint::put(record, i64::from(self.count));
-        put_nullable(record, key);
-        put_nullable(record, value);
-        varint::put(record, headers.len() as i64);
-        for (key, value) in headers {
-            put_nullable(record, Some(key));
-            put_nullable(record, *value);
-        }
-        varint::put(&mut self.records, self.scratch.len() as i64);
-        self.records.extend_from_slice(&self.scratch);
+        let deltas = (timestamp - self.base_timestamp, i64::from(self.count));
+        put_record(&mut self.records, &mut self.scratch, deltas, (key, value), headers.iter().copied());
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
     }
@@ -121,6 +109,29 @@ impl BatchBuilder {
         seal(&mut batch);
         batch.into()
     }
+}
+
+/// Appends a record with its length; `deltas` are those of its time stamp and offset.
+pub(super) fn put_record<'a>(
+    records: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
+    (timestamp_delta, offset_delta): (i64, i64),
+    (key, value): (Option<&[u8]>, Option<&[u8]>),
+    headers: impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) {
+    scratch.clear();
+    scratch.push(0);
+    varint::put(scratch, timestamp_delta);
+    varint::put(scratch, offset_delta);
+    put_nullable(scratch, key);
+    put_nullable(scratch, value);
+    varint::put(scratch, headers.len() as i64);
+    for (key, value) in headers {
+        put_nullable(scratch, Some(key));
+        put_nullable(scratch, value);
+    }
+    varint::put(records, scratch.len() as i64);
+    records.extend_from_slice(scratch);
 }
 
 fn put_nullable(buffer: &mut Vec<u8>, bytes: Option<&[u8]>) {

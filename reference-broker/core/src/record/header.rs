@@ -12,12 +12,17 @@ const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
 /// The CRC covers everything from the attributes on, so neither the base offset nor the leader epoch.
 pub(crate) const ATTRIBUTES_AT: usize = 21;
+pub(crate) const LAST_OFFSET_DELTA_AT: usize = 23;
+pub(crate) const BASE_TIMESTAMP_AT: usize = 27;
 pub(crate) const MAX_TIMESTAMP_AT: usize = 35;
+pub(crate) const RECORD_COUNT_AT: usize = 57;
+pub(crate) const COMPRESSION_MASK: i16 = 0b0111;
 
-const COMPRESSION_MASK: i16 = 0b0111;
 pub(crate) const LOG_APPEND_TIME: i16 = 1 << 3;
 pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
 pub(crate) const CONTROL: i16 = 1 << 5;
+/// The base time stamp says when tombstones and markers in the batch may be dropped (KIP-534).
+pub(crate) const DELETE_HORIZON: i16 = 1 << 6;
 
 /// Why bytes are not a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -129,13 +134,13 @@ impl BatchHeader {
             leader_epoch: LeaderEpoch(i32::from_be_bytes(array(bytes, EPOCH_AT))),
             crc: u32::from_be_bytes(array(bytes, CRC_AT)),
             attributes: i16::from_be_bytes(array(bytes, ATTRIBUTES_AT)),
-            last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
-            base_timestamp: i64::from_be_bytes(array(bytes, 27)),
+            last_offset_delta: i32::from_be_bytes(array(bytes, LAST_OFFSET_DELTA_AT)),
+            base_timestamp: i64::from_be_bytes(array(bytes, BASE_TIMESTAMP_AT)),
             max_timestamp: i64::from_be_bytes(array(bytes, MAX_TIMESTAMP_AT)),
             producer_id: ProducerId(i64::from_be_bytes(array(bytes, 43))),
             producer_epoch: ProducerEpoch(i16::from_be_bytes(array(bytes, 51))),
             base_sequence: Sequence(i32::from_be_bytes(array(bytes, 53))),
-            record_count: i32::from_be_bytes(array(bytes, 57)),
+            record_count: i32::from_be_bytes(array(bytes, RECORD_COUNT_AT)),
         })
     }
 
@@ -189,6 +194,11 @@ impl BatchHeader {
     /// Whether all its records have the time of the append, not of the sender.
     pub fn is_log_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    /// When tombstones and markers in it may be dropped, in milliseconds since 1970, if compaction has met them (KIP-534).
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     /// Whether it comes from an idempotent producer.

@@ -7,6 +7,8 @@
 mod builder;
 mod header;
 mod iter;
+mod marker;
+mod rewrite;
 mod varint;
 
 #[cfg(test)]
@@ -18,3 +20,5 @@ pub use header::{
     patch_leader_epoch, seal, set_log_append_time,
 };
 pub use iter::{Batch, Batches, Header, Record, Records, batches};
+pub use marker::Marker;
+pub use rewrite::rewrite;

@@ -15,11 +15,24 @@ pub(super) struct Leading {
     pub(super) proposal: Option<Vec<(NodeId, BrokerEpoch)>>,
 }
 
+impl Leading {
+    /// The partition is held by others than before, in the same epoch (KIP-455).
+    pub(super) fn set_followers(&mut self, nodes: impl Iterator<Item = NodeId>, now_ns: u64) {
+        let before = std::mem::take(&mut self.followers);
+        let progress = |node| before.get(&node).copied();
+        self.followers = nodes
+            .map(|node| (node, progress(node).unwrap_or_else(|| FollowerProgress::unknown(false, now_ns))))
+            .collect();
+    }
+}
+
 /// How far a follower has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FollowerProgress {
     /// The end of its log, exclusive, as of its last fetch in this leader epoch.
     pub(super) end: Option<Offset>,
+    /// Where its log started then.
+    pub(super) start: Option<Offset>,
     /// The registration that its last fetch was sent under (KIP-903).
     pub(super) broker_epoch: BrokerEpoch,
     /// When it last had all that there was.
@@ -33,6 +46,7 @@ impl FollowerProgress {
     pub(super) fn unknown(in_sync: bool, now_ns: u64) -> Self {
         Self {
             end: None,
+            start: None,
             broker_epoch: BrokerEpoch(-1),
             caught_up_ns: if in_sync { now_ns } else { 0 },
             last_fetch_ns: 0,
@@ -40,10 +54,10 @@ impl FollowerProgress {
         }
     }
 
-    /// It has fetched from `offset`, so that it has all below.
+    /// It has fetched from `offset`, so that it has all below, from `start` on.
     pub(super) fn fetched(
         &mut self,
-        offset: Offset,
+        (start, offset): (Offset, Offset),
         broker_epoch: BrokerEpoch,
         leader_end: Offset,
         now_ns: u64,
@@ -54,7 +68,7 @@ impl FollowerProgress {
             // It had all that there was when it last asked; what came since it is only now asking for.
             self.caught_up_ns = self.caught_up_ns.max(self.last_fetch_ns);
         }
-        self.end = Some(offset);
+        (self.start, self.end) = (Some(start), Some(offset));
         self.broker_epoch = broker_epoch;
         self.last_fetch_ns = now_ns;
         self.leader_end_at_last_fetch = leader_end;
@@ -62,7 +76,7 @@ impl FollowerProgress {
 
     /// Its process has restarted: what it had then says nothing about now.
     pub(super) fn forget(&mut self) {
-        self.end = None;
+        (self.start, self.end) = (None, None);
         self.leader_end_at_last_fetch = Offset(i64::MAX);
     }
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use crate::controller::{PartitionImage, PartitionState, TopicPartitionId};
 use crate::defects::{Defect, Defects};
+use crate::disk::Disk;
 use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
-use crate::log::PartitionLog;
+use crate::log::{LogError, PartitionLog};
 use crate::node::FlushPolicy;
 
 use super::leading::{FollowerProgress, Leading};
@@ -113,6 +114,14 @@ impl Partition {
         self.high_watermark
     }
 
+    /// The end of what a reader of committed records may see: no transaction below it is undecided.
+    pub fn last_stable_offset(&self) -> Offset {
+        if self.settings.defects.has(Defect::LsoIgnored) {
+            return self.high_watermark;
+        }
+        self.log.last_stable_offset(self.high_watermark)
+    }
+
     /// Where the log ended when this leader's epoch began.
     pub fn epoch_start(&self) -> Option<Offset> {
         self.leading.as_ref().map(|leading| leading.epoch_start)
@@ -154,6 +163,7 @@ impl Partition {
         if !new_epoch {
             if let Some(leading) = &mut self.leading {
                 leading.proposal = None;
+                leading.set_followers(self.replicas.iter().copied().filter(|node| *node != self.me), now_ns);
             }
             self.advance_high_watermark();
             return Transition::InSyncSet;
@@ -189,18 +199,18 @@ impl Partition {
         self.settings = settings;
     }
 
-    /// A follower has fetched from `offset`. False if this replica does not lead or it is no replica.
+    /// A follower whose log begins at `start` has fetched from `offset`. False if this replica does not lead or it is no replica.
     pub fn follower_fetched(
         &mut self,
         node: NodeId,
         epoch: BrokerEpoch,
-        offset: Offset,
+        (start, offset): (Offset, Offset),
         now_ns: u64,
     ) -> bool {
         let end = self.log.log_end_offset();
         let Some(leading) = &mut self.leading else { return false };
         let Some(follower) = leading.followers.get_mut(&node) else { return false };
-        follower.fetched(offset, epoch, end, now_ns);
+        follower.fetched((start, offset), epoch, end, now_ns);
         true
     }
 
@@ -232,6 +242,7 @@ impl Partition {
         match new {
             Some(new) if new > self.high_watermark => {
                 self.high_watermark = new;
+                self.log.decided_up_to(new);
                 let in_sync_end = self.in_sync_end();
                 if self.is_under_min_isr() || in_sync_end.is_none_or(|end| end < new) {
                     self.overtaken = Some((new, in_sync_end));
@@ -259,6 +270,22 @@ impl Partition {
         })
     }
 
+    /// The in-sync followers whose logs have `offset` or end there, and their ends; none if this replica does not lead.
+    pub fn followers_with(&self, offset: Offset) -> impl Iterator<Item = (NodeId, Offset)> {
+        let followers = self.leading.iter().flat_map(|leading| &leading.followers);
+        let in_sync = followers.filter(|(node, _)| self.state.isr.contains(node));
+        in_sync.filter_map(move |(node, follower)| {
+            let (start, end) = (follower.start?, follower.end?);
+            (start <= offset && offset <= end).then_some((*node, end))
+        })
+    }
+
+    /// Whether this replica follows and is in sync, as far as it knows: only then does it answer consumers (KIP-392), since one
+    /// that has fallen behind would keep them from what its leader has.
+    pub fn follows_in_sync(&self) -> bool {
+        self.leading.is_none() && self.state.isr.contains(&self.me)
+    }
+
     /// The confirmed in-sync set and the proposed one together.
     pub fn maximal_isr(&self) -> BTreeSet<NodeId> {
         let proposed = self.leading.iter().filter_map(|leading| leading.proposal.as_ref()).flatten();
@@ -268,6 +295,29 @@ impl Partition {
     /// A follower takes over the leader's high watermark; it never falls but by truncation.
     pub fn follow_high_watermark(&mut self, leaders: Offset) {
         self.high_watermark = self.high_watermark.max(leaders.min(self.stored_end()));
+        self.log.decided_up_to(self.high_watermark);
+    }
+
+    /// Below it no replica that lives has anything left; `None` if this replica does not lead or one of them was not heard.
+    /// A deletion of records is complete when it has reached them (KIP-107).
+    pub fn low_watermark(&self, lives: impl Fn(NodeId) -> bool) -> Option<Offset> {
+        let leading = self.leading.as_ref()?;
+        let followers = leading.followers.iter().filter(|(node, _)| lives(**node));
+        followers
+            .map(|(_, follower)| follower.start)
+            .try_fold(self.log.log_start_offset(), |lowest, start| Some(lowest.min(start?)))
+    }
+
+    /// Deletes all below `offset`, as far as it is committed.
+    pub fn raise_start(&mut self, offset: Offset, disk: &mut dyn Disk) -> Result<bool, LogError> {
+        self.log.raise_start(offset.min(self.high_watermark), disk)
+    }
+
+    /// Forgets all records: the leader has deleted all that this follower has, and more.
+    pub fn start_again_at(&mut self, start: Offset, disk: &mut dyn Disk) -> Result<(), LogError> {
+        self.log.start_again_at(start, LeaderEpoch::NONE, disk)?;
+        self.high_watermark = start;
+        Ok(())
     }
 
     /// To be called after the log was cut.
@@ -327,6 +377,7 @@ impl Partition {
 fn no_state() -> PartitionState {
     PartitionState {
         isr: Vec::new(),
+        elr: Vec::new(),
         leader: NodeId::NONE,
         leader_epoch: LeaderEpoch::NONE,
         partition_epoch: -1,

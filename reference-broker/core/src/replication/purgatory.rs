@@ -76,6 +76,11 @@ impl<T> Purgatory<T> {
         self.watched.get(&partition).map(|tickets| tickets.iter().copied().collect()).unwrap_or_default()
     }
 
+    /// Whether anybody watches a partition.
+    pub fn is_watched(&self, partition: TopicPartitionId) -> bool {
+        self.watched.contains_key(&partition)
+    }
+
     /// Whose deadline has come, earliest first.
     pub fn expired(&self, now_ns: u64) -> Vec<Ticket> {
         self.deadlines

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::ids::{LeaderEpoch, Offset, PartitionId};
+use crate::ids::{LeaderEpoch, NodeId, Offset, PartitionId, ProducerId};
 
 use super::frame::{Asked, response_header};
 
@@ -16,9 +16,13 @@ pub enum TopicKey {
     Id([u8; 16]),
 }
 
-/// The whole response. Sessions (KIP-227) are not offered: the session id is 0.
+/// The whole response.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FetchResponse {
+    /// What is wrong with the session (KIP-227), as a Kafka error code; 0 is nothing.
+    pub error: i16,
+    /// The session; 0 is none.
+    pub session_id: i32,
     /// In the order of the request.
     pub topics: Vec<FetchedTopic>,
 }
@@ -41,11 +45,17 @@ pub struct FetchedPartition {
     pub error: i16,
     /// The high watermark, −1 with an error.
     pub high_watermark: Offset,
+    /// The last stable offset (KIP-98), −1 with an error.
+    pub last_stable: Offset,
     /// Where the log starts, −1 with an error.
     pub log_start: Offset,
+    /// Who aborted transactions in what was read, and from which offset on; `None` if undecided records were asked for.
+    pub aborted: Option<Vec<(ProducerId, Offset)>>,
     /// Where the follower's log leaves the leader's: the leader's largest epoch that is not above the follower's
     /// last one, and its end (KIP-595).
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// The replica that the consumer is to read from instead (KIP-392).
+    pub preferred: Option<NodeId>,
     /// Whole batches, one after another.
     pub records: Vec<Bytes>,
 }
@@ -54,7 +64,17 @@ impl FetchedPartition {
     /// A partition that cannot be read.
     pub fn error(partition: PartitionId, error: i16) -> Self {
         let none = Offset(-1);
-        Self { partition, error, high_watermark: none, log_start: none, diverging: None, records: Vec::new() }
+        Self {
+            partition,
+            error,
+            high_watermark: none,
+            last_stable: none,
+            log_start: none,
+            aborted: None,
+            diverging: None,
+            preferred: None,
+            records: Vec::new(),
+        }
     }
 
     /// The bytes of all batches.
@@ -72,8 +92,8 @@ impl FetchResponse {
         let mut buffer = response_header(asked, 128);
         buffer.put_i32(0);
         if version >= 7 {
-            buffer.put_i16(0);
-            buffer.put_i32(0);
+            buffer.put_i16(self.error);
+            buffer.put_i32(self.session_id);
         }
         put_count(&mut buffer, self.topics.len(), flexible);
         for topic in self.topics {
@@ -107,14 +127,13 @@ fn put_partition(partition: FetchedPartition, version: i16, buffer: &mut BytesMu
     buffer.put_i32(partition.partition.0);
     buffer.put_i16(partition.error);
     buffer.put_i64(partition.high_watermark.0);
-    // Without transactions every record below the high watermark is stable.
-    buffer.put_i64(partition.high_watermark.0);
+    buffer.put_i64(partition.last_stable.0);
     if version >= 5 {
         buffer.put_i64(partition.log_start.0);
     }
-    put_count(buffer, 0, flexible);
+    put_aborted(buffer, partition.aborted.as_deref(), flexible);
     if version >= 11 {
-        buffer.put_i32(-1);
+        buffer.put_i32(partition.preferred.unwrap_or(NodeId::NONE).0);
     }
     let size = partition.bytes();
     if flexible {
@@ -132,6 +151,18 @@ fn put_partition(partition: FetchedPartition, version: i16, buffer: &mut BytesMu
         buffer.put_i64(end.0);
         buffer.put_u8(0);
     } else {
+        put_no_tags(buffer, flexible);
+    }
+}
+
+fn put_aborted(buffer: &mut BytesMut, aborted: Option<&[(ProducerId, Offset)]>, flexible: bool) {
+    let Some(aborted) = aborted else {
+        return if flexible { put_varint(buffer, 0) } else { buffer.put_i32(-1) };
+    };
+    put_count(buffer, aborted.len(), flexible);
+    for (producer, first) in aborted {
+        buffer.put_i64(producer.0);
+        buffer.put_i64(first.0);
         put_no_tags(buffer, flexible);
     }
 }

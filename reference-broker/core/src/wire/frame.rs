@@ -170,6 +170,12 @@ pub fn encode_request(asked: Asked, client_id: &'static str, request: &RequestKi
     Ok(buffer.freeze())
 }
 
+/// The API that a request begins with.
+pub fn api_of(frame: &Bytes) -> Option<ApiKey> {
+    let key = frame.first_chunk::<2>()?;
+    ApiKey::try_from(i16::from_be_bytes(*key)).ok()
+}
+
 /// The correlation id that a response begins with.
 pub fn correlation_of(frame: &Bytes) -> Option<i32> {
     (frame.len() >= 4).then(|| (&frame[..4]).get_i32())

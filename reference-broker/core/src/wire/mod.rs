@@ -15,8 +15,8 @@ pub(crate) mod tests;
 pub use ancient::AncientProduce;
 pub use fetch_response::{FetchResponse, FetchedPartition, FetchedTopic, TopicKey};
 pub use frame::{
-    Asked, Body, FrameError, Request, correlation_of, decode_request, decode_response, encode_request,
-    encode_response, response_header,
+    Asked, Body, FrameError, Request, api_of, correlation_of, decode_request, decode_response,
+    encode_request, encode_response, response_header,
 };
 pub use shape::ShapeError;
 pub use versions::{Door, Versions, advertised, offers};

@@ -26,6 +26,10 @@ enum Shape {
     Blob,
     /// An array of structures, which may be null.
     Structs(&'static [Field]),
+    /// One structure within another.
+    Struct(&'static [Field]),
+    /// One structure that may be null.
+    Option(&'static [Field]),
     /// An array of bare values.
     Values(&'static Field),
 }
@@ -60,6 +64,14 @@ const fn fixed(bytes: usize) -> Field {
 
 const fn structs(fields: &'static [Field]) -> Field {
     Field::of(Shape::Structs(fields))
+}
+
+const fn structure(fields: &'static [Field]) -> Field {
+    Field::of(Shape::Struct(fields))
+}
+
+const fn option(fields: &'static [Field]) -> Field {
+    Field::of(Shape::Option(fields))
 }
 
 const fn values(field: &'static Field) -> Field {
@@ -126,6 +138,12 @@ impl Walker<'_> {
                 }
                 Ok(())
             }
+            Shape::Struct(fields) => self.structure(fields),
+            // A signed byte stands before it, and is negative if there is nothing.
+            Shape::Option(fields) => match self.take(1)?[0] {
+                128.. => Ok(()),
+                _ => self.structure(fields),
+            },
             Shape::Values(field) => {
                 for _ in 0..self.count()? {
                     self.field(field)?;
@@ -190,18 +208,41 @@ fn request_fields(api: ApiKey) -> Option<&'static [Field]> {
         ApiKey::DescribeGroups => DESCRIBE_GROUPS,
         ApiKey::ListGroups => LIST_GROUPS,
         ApiKey::DeleteGroups => DELETE_GROUPS,
+        ApiKey::OffsetDelete => OFFSET_DELETE,
+        ApiKey::ConsumerGroupHeartbeat => CONSUMER_GROUP_HEARTBEAT,
+        ApiKey::ConsumerGroupDescribe => CONSUMER_GROUP_DESCRIBE,
+        ApiKey::SaslHandshake => SASL_HANDSHAKE,
+        ApiKey::SaslAuthenticate => SASL_AUTHENTICATE,
         ApiKey::ApiVersions => API_VERSIONS,
         ApiKey::CreateTopics => CREATE_TOPICS,
         ApiKey::DeleteTopics => DELETE_TOPICS,
         ApiKey::CreatePartitions => CREATE_PARTITIONS,
         ApiKey::InitProducerId => INIT_PRODUCER_ID,
         ApiKey::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
+        ApiKey::AddPartitionsToTxn => ADD_PARTITIONS_TO_TXN,
+        ApiKey::AddOffsetsToTxn => ADD_OFFSETS_TO_TXN,
+        ApiKey::EndTxn => END_TXN,
+        ApiKey::WriteTxnMarkers => WRITE_TXN_MARKERS,
+        ApiKey::TxnOffsetCommit => TXN_OFFSET_COMMIT,
         ApiKey::DescribeConfigs => DESCRIBE_CONFIGS,
+        ApiKey::AlterConfigs => ALTER_CONFIGS,
+        ApiKey::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
+        ApiKey::DeleteRecords => DELETE_RECORDS,
         ApiKey::DescribeCluster => DESCRIBE_CLUSTER,
         ApiKey::AlterPartition => ALTER_PARTITION,
         ApiKey::BrokerRegistration => BROKER_REGISTRATION,
         ApiKey::BrokerHeartbeat => BROKER_HEARTBEAT,
         ApiKey::AllocateProducerIds => ALLOCATE_PRODUCER_IDS,
+        ApiKey::Vote => VOTE,
+        ApiKey::BeginQuorumEpoch => BEGIN_QUORUM_EPOCH,
+        ApiKey::EndQuorumEpoch => END_QUORUM_EPOCH,
+        ApiKey::FetchSnapshot => FETCH_SNAPSHOT,
+        ApiKey::ElectLeaders => ELECT_LEADERS,
+        ApiKey::AlterPartitionReassignments => ALTER_PARTITION_REASSIGNMENTS,
+        ApiKey::ListPartitionReassignments => LIST_PARTITION_REASSIGNMENTS,
+        ApiKey::DescribeQuorum => DESCRIBE_QUORUM,
+        ApiKey::UnregisterBroker => UNREGISTER_BROKER,
+        ApiKey::DescribeTopicPartitions => DESCRIBE_TOPIC_PARTITIONS,
         _ => return None,
     })
 }
@@ -264,6 +305,17 @@ const LIST_GROUPS: &[Field] = &[values(&TEXT).since(4), values(&TEXT).since(5)];
 
 const DELETE_GROUPS: &[Field] = &[values(&TEXT)];
 
+const OFFSET_DELETE: &[Field] = &[TEXT, structs(&[TEXT, structs(&[I32])])];
+
+const CONSUMER_GROUP_HEARTBEAT: &[Field] =
+    &[TEXT, TEXT, I32, TEXT, TEXT, I32, values(&TEXT), TEXT.since(1), TEXT, structs(&[UUID, values(&I32)])];
+
+const CONSUMER_GROUP_DESCRIBE: &[Field] = &[values(&TEXT), I8];
+
+const SASL_HANDSHAKE: &[Field] = &[TEXT];
+
+const SASL_AUTHENTICATE: &[Field] = &[BLOB];
+
 const API_VERSIONS: &[Field] = &[TEXT.since(3), TEXT.since(3)];
 
 const CREATE_TOPICS: &[Field] =
@@ -277,7 +329,39 @@ const INIT_PRODUCER_ID: &[Field] = &[TEXT, I32, I64.since(3), I16.since(3)];
 
 const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[I32.since(3), structs(&[TEXT, structs(&[I32, I32, I32])])];
 
+const ADD_PARTITIONS_TO_TXN: &[Field] = &[
+    structs(&[TEXT, I64, I16, I8, structs(&[TEXT, values(&I32)])]).since(4),
+    TEXT.until(3),
+    I64.until(3),
+    I16.until(3),
+    structs(&[TEXT, values(&I32)]).until(3),
+];
+
+const ADD_OFFSETS_TO_TXN: &[Field] = &[TEXT, I64, I16, TEXT];
+
+const END_TXN: &[Field] = &[TEXT, I64, I16, I8];
+
+const WRITE_TXN_MARKERS: &[Field] =
+    &[structs(&[I64, I16, I8, structs(&[TEXT, values(&I32)]), I32, I8.since(2)])];
+
+const TXN_OFFSET_COMMIT: &[Field] = &[
+    TEXT,
+    TEXT,
+    I64,
+    I16,
+    I32.since(3),
+    TEXT.since(3),
+    TEXT.since(3),
+    structs(&[TEXT, structs(&[I32, I64, I32.since(2), TEXT])]),
+];
+
 const DESCRIBE_CONFIGS: &[Field] = &[structs(&[I8, TEXT, values(&TEXT)]), I8, I8.since(3)];
+
+const ALTER_CONFIGS: &[Field] = &[structs(&[I8, TEXT, structs(&[TEXT, TEXT])]), I8];
+
+const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[structs(&[I8, TEXT, structs(&[TEXT, I8, TEXT])]), I8];
+
+const DELETE_RECORDS: &[Field] = &[structs(&[TEXT, structs(&[I32, I64])]), I32];
 
 const DESCRIBE_CLUSTER: &[Field] = &[I8, I8.since(1), I8.since(2)];
 
@@ -302,3 +386,38 @@ const BROKER_REGISTRATION: &[Field] = &[
 const BROKER_HEARTBEAT: &[Field] = &[I32, I64, I64, I8, I8];
 
 const ALLOCATE_PRODUCER_IDS: &[Field] = &[I32, I64];
+
+const VOTE: &[Field] = &[
+    TEXT,
+    I32.since(1),
+    structs(&[TEXT, structs(&[I32, I32, I32, UUID.since(1), UUID.since(1), I32, I64, I8.since(2)])]),
+];
+
+const BEGIN_QUORUM_EPOCH: &[Field] = &[
+    TEXT,
+    I32.since(1),
+    structs(&[TEXT, structs(&[I32, UUID.since(1), I32, I32])]),
+    structs(&[TEXT, TEXT, I16]).since(1),
+];
+
+const END_QUORUM_EPOCH: &[Field] = &[
+    TEXT,
+    structs(&[TEXT, structs(&[I32, I32, I32, values(&I32).until(0), structs(&[I32, UUID]).since(1)])]),
+    structs(&[TEXT, TEXT, I16]).since(1),
+];
+
+const FETCH_SNAPSHOT: &[Field] =
+    &[I32, I32, structs(&[TEXT, structs(&[I32, I32, structure(&[I64, I32]), I64])])];
+
+const ELECT_LEADERS: &[Field] = &[I8.since(1), structs(&[TEXT, values(&I32)]), I32];
+
+const DESCRIBE_QUORUM: &[Field] = &[structs(&[TEXT, structs(&[I32])])];
+
+const UNREGISTER_BROKER: &[Field] = &[I32];
+
+const DESCRIBE_TOPIC_PARTITIONS: &[Field] = &[structs(&[TEXT]), I32, option(&[TEXT, I32])];
+
+const ALTER_PARTITION_REASSIGNMENTS: &[Field] =
+    &[I32, I8.since(1), structs(&[TEXT, structs(&[I32, values(&I32)])])];
+
+const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[I32, structs(&[TEXT, values(&I32)])];

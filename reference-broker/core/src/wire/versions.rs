@@ -22,12 +22,13 @@ const fn of(api: ApiKey, min: i16, max: i16) -> Versions {
     Versions { api, min, max }
 }
 
-/// What clients may speak: all that librdkafka uses, in the order of the API keys.
+/// What clients may speak: all that librdkafka uses, and what Java clients need for transactions of the second protocol
+/// (KIP-890), in the order of the API keys.
 ///
 /// Produce starts at 0 although versions below 3 are answered with `UNSUPPORTED_VERSION`: librdkafka takes a higher
 /// minimum as a lack of compression codecs, and Kafka 4 advertises the same.
 const CLIENT: &[Versions] = &[
-    of(ApiKey::Produce, 0, 9),
+    of(ApiKey::Produce, 0, 12),
     of(ApiKey::Fetch, 4, 12),
     of(ApiKey::ListOffsets, 1, 7),
     of(ApiKey::Metadata, 0, 12),
@@ -38,33 +39,72 @@ const CLIENT: &[Versions] = &[
     of(ApiKey::Heartbeat, 0, 4),
     of(ApiKey::LeaveGroup, 0, 5),
     of(ApiKey::SyncGroup, 0, 5),
-    of(ApiKey::DescribeGroups, 0, 5),
+    of(ApiKey::DescribeGroups, 0, 6),
     of(ApiKey::ListGroups, 0, 5),
+    of(ApiKey::SaslHandshake, 0, 1),
     of(ApiKey::ApiVersions, 0, 3),
     of(ApiKey::CreateTopics, 2, 7),
     of(ApiKey::DeleteTopics, 1, 6),
-    of(ApiKey::InitProducerId, 0, 4),
+    of(ApiKey::DeleteRecords, 0, 2),
+    of(ApiKey::InitProducerId, 0, 5),
     of(ApiKey::OffsetForLeaderEpoch, 2, 4),
+    of(ApiKey::AddPartitionsToTxn, 0, 3),
+    of(ApiKey::AddOffsetsToTxn, 0, 4),
+    of(ApiKey::EndTxn, 0, 5),
+    of(ApiKey::TxnOffsetCommit, 0, 5),
     of(ApiKey::DescribeConfigs, 1, 4),
+    of(ApiKey::AlterConfigs, 0, 2),
+    of(ApiKey::SaslAuthenticate, 0, 2),
     of(ApiKey::CreatePartitions, 0, 3),
     of(ApiKey::DeleteGroups, 0, 2),
-    of(ApiKey::DescribeCluster, 0, 1),
+    of(ApiKey::ElectLeaders, 0, 2),
+    of(ApiKey::AlterPartitionReassignments, 0, 1),
+    of(ApiKey::ListPartitionReassignments, 0, 0),
+    of(ApiKey::OffsetDelete, 0, 0),
+    of(ApiKey::IncrementalAlterConfigs, 0, 1),
+    of(ApiKey::DescribeQuorum, 0, 2),
+    of(ApiKey::DescribeCluster, 0, 2),
+    of(ApiKey::UnregisterBroker, 0, 0),
+    of(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    of(ApiKey::ConsumerGroupDescribe, 0, 1),
+    of(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
-/// What a broker answers to other brokers: Kafka's own schema, with the follower's registration (KIP-903).
-const PEER: &[Versions] = &[of(ApiKey::Fetch, 15, 15), of(ApiKey::ApiVersions, 0, 3)];
+/// What a broker answers to other brokers: Kafka's own schema, with the follower's registration (KIP-903) and questions
+/// about transactions (KIP-890).
+const PEER: &[Versions] = &[
+    of(ApiKey::Fetch, 15, 15),
+    of(ApiKey::SaslHandshake, 1, 1),
+    of(ApiKey::ApiVersions, 0, 3),
+    of(ApiKey::AddPartitionsToTxn, 4, 4),
+    of(ApiKey::WriteTxnMarkers, 1, 1),
+    of(ApiKey::SaslAuthenticate, 2, 2),
+];
 
-/// What a controller answers to brokers.
+/// What a controller answers to brokers and to other controllers.
 const CONTROLLER: &[Versions] = &[
     of(ApiKey::Fetch, 15, 15),
+    of(ApiKey::SaslHandshake, 1, 1),
     of(ApiKey::ApiVersions, 0, 3),
     of(ApiKey::CreateTopics, 7, 7),
     of(ApiKey::DeleteTopics, 6, 6),
+    of(ApiKey::AlterConfigs, 2, 2),
+    of(ApiKey::SaslAuthenticate, 2, 2),
     of(ApiKey::CreatePartitions, 3, 3),
+    of(ApiKey::IncrementalAlterConfigs, 1, 1),
     of(ApiKey::AlterPartition, 3, 3),
     of(ApiKey::BrokerRegistration, 4, 4),
     of(ApiKey::BrokerHeartbeat, 1, 1),
     of(ApiKey::AllocateProducerIds, 0, 0),
+    of(ApiKey::Vote, 2, 2),
+    of(ApiKey::BeginQuorumEpoch, 1, 1),
+    of(ApiKey::EndQuorumEpoch, 1, 1),
+    of(ApiKey::FetchSnapshot, 0, 0),
+    of(ApiKey::DescribeQuorum, 2, 2),
+    of(ApiKey::UnregisterBroker, 0, 0),
+    of(ApiKey::ElectLeaders, 2, 2),
+    of(ApiKey::AlterPartitionReassignments, 1, 1),
+    of(ApiKey::ListPartitionReassignments, 0, 0),
 ];
 
 /// A listener of a node.

@@ -3,12 +3,12 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Cuts a stream into frames.
+#[derive(Default)]
 pub(super) struct FrameDecoder {
     buffer: BytesMut,
-    frame_max: usize,
 }
 
-/// The length of a frame that is negative or beyond `socket.request.max.bytes`.
+/// The length of a frame that is negative or beyond what is allowed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("frame of {length} bytes, allowed are 0 to {max}")]
 pub(super) struct BadLength {
@@ -20,10 +20,6 @@ pub(super) struct BadLength {
 const READ_BYTES: usize = 64 << 10;
 
 impl FrameDecoder {
-    pub(super) fn new(frame_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), frame_max }
-    }
-
     /// Where to put the next bytes of the stream.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         self.buffer.reserve(READ_BYTES);
@@ -31,11 +27,11 @@ impl FrameDecoder {
     }
 
     /// The next whole frame, without its length; `None` until more bytes are there.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Bytes>, BadLength> {
+    pub(super) fn next_frame(&mut self, max: usize) -> Result<Option<Bytes>, BadLength> {
         let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(None) };
         let length = i32::from_be_bytes(*prefix);
-        let valid = usize::try_from(length).ok().filter(|length| *length <= self.frame_max);
-        let Some(needed) = valid else { return Err(BadLength { length, max: self.frame_max }) };
+        let valid = usize::try_from(length).ok().filter(|length| *length <= max);
+        let Some(needed) = valid else { return Err(BadLength { length, max }) };
         if self.buffer.len() < 4 + needed {
             return Ok(None);
         }
@@ -52,11 +48,11 @@ mod tests {
     fn frames_come_out_whole_however_the_stream_is_cut() {
         let stream = [0, 0, 0, 3, b'a', b'b', b'c', 0, 0, 0, 0, 0, 0, 0, 1, b'd'];
         for cut in 0..stream.len() {
-            let mut decoder = FrameDecoder::new(10);
+            let mut decoder = FrameDecoder::default();
             let mut frames = Vec::new();
             for piece in [&stream[..cut], &stream[cut..]] {
                 decoder.room().extend_from_slice(piece);
-                while let Some(frame) = decoder.next_frame().unwrap() {
+                while let Some(frame) = decoder.next_frame(10).unwrap() {
                     frames.push(frame);
                 }
             }
@@ -67,9 +63,9 @@ mod tests {
     #[test]
     fn oversized_and_negative_lengths_are_refused_before_the_body_arrives() {
         for (bytes, length) in [([0, 0, 0, 11], 11), ([0xff; 4], -1), (*b"GET ", 0x4745_5420)] {
-            let mut decoder = FrameDecoder::new(10);
+            let mut decoder = FrameDecoder::default();
             decoder.room().extend_from_slice(&bytes);
-            assert_eq!(decoder.next_frame(), Err(BadLength { length, max: 10 }));
+            assert_eq!(decoder.next_frame(10), Err(BadLength { length, max: 10 }));
         }
     }
 }

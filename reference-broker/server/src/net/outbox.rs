@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -34,13 +34,32 @@ pub(super) struct Outgoing {
 struct Shared {
     queued_bytes: AtomicUsize,
     cut: Notify,
+    admitted: AtomicBool,
+}
+
+/// Whether the peer has logged in, or need not.
+pub(super) struct Admission(Arc<Shared>);
+
+impl Admission {
+    pub(super) fn is_given(&self) -> bool {
+        self.0.admitted.load(Ordering::Acquire)
+    }
 }
 
 impl Outbox {
-    pub(super) fn new() -> (Self, Outgoing) {
+    pub(super) fn new(admitted: bool) -> (Self, Outgoing) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared { queued_bytes: AtomicUsize::new(0), cut: Notify::new() });
+        let shared = Arc::new(Shared {
+            queued_bytes: AtomicUsize::new(0),
+            cut: Notify::new(),
+            admitted: AtomicBool::new(admitted),
+        });
         (Self { frames: sender, shared: Arc::clone(&shared) }, Outgoing { frames: receiver, shared })
+    }
+
+    /// The peer has logged in.
+    pub(crate) fn admit(&self) {
+        self.shared.admitted.store(true, Ordering::Release);
     }
 
     /// Queues one frame. False if the peer is too slow: the connection is cut, and this outbox is of no more use.
@@ -57,6 +76,11 @@ impl Outbox {
 }
 
 impl Outgoing {
+    /// For the other half of the connection.
+    pub(super) fn admission(&self) -> Admission {
+        Admission(Arc::clone(&self.shared))
+    }
+
     /// Writes frames until the core closes the connection, cuts it off, or the peer is gone.
     pub(super) async fn write_all(mut self, socket: impl AsyncWrite + Unpin) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
@@ -76,6 +100,8 @@ impl Outgoing {
                 taken += push(&mut slices, frame);
             }
             write_parts(&mut socket, &mut slices).await?;
+            // TLS may hold back the end of what it has taken.
+            patiently(socket.flush()).await?;
             self.shared.queued_bytes.fetch_sub(taken, Ordering::Relaxed);
         }
         patiently(socket.shutdown()).await
@@ -136,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_written_in_order_with_their_lengths() {
-        let (outbox, outgoing) = Outbox::new();
+        let (outbox, outgoing) = Outbox::new(true);
         // A pipe that takes five bytes at a time cuts the writes across the parts.
         let (near, mut far) = tokio::io::duplex(5);
         assert!(outbox.send(vec![Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"cdefgh")]));
@@ -151,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_is_cut_off() {
-        let (outbox, outgoing) = Outbox::new();
+        let (outbox, outgoing) = Outbox::new(true);
         let (near, _far) = tokio::io::duplex(5);
         let writer = tokio::spawn(outgoing.write_all(near));
         let part = Bytes::from(vec![0; 1 << 20]);

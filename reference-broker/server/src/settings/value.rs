@@ -47,6 +47,15 @@ impl Value {
         }
     }
 
+    /// One value, or none if it is empty.
+    pub(super) fn optional(&self) -> Result<Option<&str>, BadValue> {
+        match &self.0[..] {
+            [] => Ok(None),
+            [one] => Ok(Some(one.as_str()).filter(|one| !one.is_empty())),
+            _ => Err(self.bad("one value")),
+        }
+    }
+
     /// A whole number in the range, also written with underscores.
     pub(super) fn number<N>(&self, min: N, max: N) -> Result<N, BadValue>
     where

@@ -1,15 +1,16 @@
-//! Creates the topic, and tries until it is there.
+//! Creates a topic, and tries until it is there.
 
 use std::time::Duration;
 
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::{ApiKey, CreateTopicsRequest, RequestKind, ResponseKind};
+use kafka_protocol::protocol::StrBytes;
 
 use super::metadata::{any_broker, topic_name};
 use super::session::{Reply, Session};
 use super::{Client, ClientEvent, ClientTurn};
 use crate::dice::Dice;
-use crate::plan::{BROKERS, MS};
+use crate::plan::{MS, REPLICAS};
 
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const RETRY: u64 = 50 * MS;
@@ -18,7 +19,9 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Admin {
     session: Session<()>,
     dice: Dice,
+    topic: &'static str,
     partitions: i32,
+    configs: Vec<(&'static str, String)>,
     created: bool,
     waiting: bool,
     next_try_ns: u64,
@@ -26,20 +29,41 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    pub(crate) fn new(dice: Dice, partitions: i32) -> Self {
+    pub(crate) fn new(
+        dice: Dice,
+        topic: &'static str,
+        partitions: i32,
+        configs: Vec<(&'static str, String)>,
+    ) -> Self {
         let session = Session::new(TIMEOUT.as_nanos() as u64);
-        Self { session, dice, partitions, created: false, waiting: false, next_try_ns: 0, last_error: 0 }
+        Self {
+            session,
+            dice,
+            topic,
+            partitions,
+            configs,
+            created: false,
+            waiting: false,
+            next_try_ns: 0,
+            last_error: 0,
+        }
     }
 
     fn create(&mut self, turn: &mut ClientTurn<'_>) {
+        let config = |(name, value): &(&'static str, String)| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_value(Some(StrBytes::from_string(value.clone())))
+        };
         let topic = CreatableTopic::default()
-            .with_name(topic_name())
+            .with_configs(self.configs.iter().map(config).collect())
+            .with_name(topic_name(self.topic))
             .with_num_partitions(self.partitions)
-            .with_replication_factor(BROKERS as i16);
+            .with_replication_factor(REPLICAS as i16);
         let request = CreateTopicsRequest::default()
             .with_topics(vec![topic])
             .with_timeout_ms(TIMEOUT.as_millis() as i32);
-        let node = any_broker(&mut self.dice);
+        let node = any_broker(turn, &mut self.dice);
         self.session.request(node, ApiKey::CreateTopics, 5, &RequestKind::CreateTopics(request), (), turn);
         self.waiting = true;
     }
@@ -72,6 +96,6 @@ impl Client for Admin {
     fn finish(&mut self) {}
 
     fn status(&self) -> String {
-        format!("topic creation: last error {}", self.last_error)
+        format!("creation of {}: last error {}", self.topic, self.last_error)
     }
 }

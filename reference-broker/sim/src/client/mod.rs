@@ -5,10 +5,23 @@
 //! Never: looks into a node.
 
 mod admin;
-mod metadata;
+mod deleter;
+pub(crate) mod desk;
+mod elder;
+pub(crate) mod fetcher;
+pub(crate) mod group_talk;
+mod member;
+pub(crate) mod metadata;
+mod mover;
+mod payer;
+mod payments;
+pub(crate) mod pipeline;
 mod producer;
+mod range;
 mod reader;
-mod session;
+mod receipts;
+pub(crate) mod session;
+pub(crate) mod transactor;
 
 use broker_core::{ConnId, NodeId};
 use bytes::Bytes;
@@ -16,14 +29,23 @@ use bytes::Bytes;
 use crate::ledger::Ledger;
 
 pub(crate) use admin::Admin;
+pub(crate) use deleter::Deleter;
+pub(crate) use elder::Elder;
+pub(crate) use member::{GroupMember, HEARTBEAT_MS, SESSION_MS};
+pub(crate) use mover::Mover;
+pub(crate) use payer::Payer;
+pub(crate) use payments::PaymentsReader;
 pub(crate) use producer::Producer;
 pub(crate) use reader::Reader;
+pub(crate) use receipts::Receipts;
 
-/// The one topic of a run.
+/// The topic of all but the transactional clients.
 pub(crate) const TOPIC: &str = "orders";
+/// The topic of those.
+pub(crate) const PAYMENTS: &str = "payments";
 
 /// What has happened to a client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ClientEvent {
     Connected(ConnId),
     Closed(ConnId),
@@ -43,6 +65,8 @@ pub(crate) enum ClientEffect {
 /// What a client works with in one step.
 pub(crate) struct ClientTurn<'a> {
     pub(crate) now_ns: u64,
+    /// How many brokers there are, numbered from 1.
+    pub(crate) brokers: u64,
     pub(crate) effects: &'a mut Vec<ClientEffect>,
     pub(crate) ledger: &'a mut Ledger,
 }

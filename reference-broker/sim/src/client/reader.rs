@@ -3,16 +3,23 @@
 use broker_core::record::batches;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, RequestKind, ResponseKind};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{
+    ApiKey, BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, RequestKind,
+    ResponseKind,
+};
 
-use super::metadata::{METADATA_VERSION, Metadata, any_broker, topic_name};
+use super::metadata::{Metadata, topic_name};
 use super::session::{Reply, Session};
-use super::{Client, ClientEvent, ClientTurn};
+use super::{Client, ClientEvent, ClientTurn, TOPIC};
 use crate::dice::Dice;
 use crate::ledger::RecordId;
 use crate::plan::MS;
 
 const FETCH_VERSION: i16 = 12;
+const LIST_OFFSETS_VERSION: i16 = 4;
+const EARLIEST: i64 = -2;
+const MISSES_MAX: u32 = 5;
 const TIMEOUT: u64 = 600 * MS;
 const MAX_WAIT_MS: i32 = 100;
 const BACKOFF: u64 = 20 * MS;
@@ -26,6 +33,7 @@ const RETRIABLE: [i16; 9] = [3, 5, 6, 7, 9, 56, 74, 75, 78];
 enum Tag {
     Metadata,
     Fetch(i32),
+    Start(i32),
 }
 
 #[derive(Debug)]
@@ -34,6 +42,10 @@ struct Position {
     fetching: bool,
     /// The last fetch was sent after [`Client::finish`], so that its answer knows of all that was written before.
     last_look: bool,
+    /// It was out of range, and the log may have lost its beginning: where it starts is asked for next.
+    lost: bool,
+    /// How often in a row that was so, and the log starts before it.
+    misses: u32,
     not_before_ns: u64,
     /// All below the high watermark was read after [`Client::finish`] was called.
     at_end: bool,
@@ -46,18 +58,19 @@ pub(crate) struct Reader {
     metadata: Metadata,
     dice: Dice,
     positions: Vec<Position>,
-    asking_metadata: bool,
-    stale_metadata: bool,
-    metadata_not_before_ns: u64,
+    /// Whether the beginnings of logs may go.
+    deletes: bool,
     finishing: bool,
 }
 
 impl Reader {
-    pub(crate) fn new(index: usize, partitions: i32, dice: Dice) -> Self {
+    pub(crate) fn new(index: usize, partitions: i32, deletes: bool, dice: Dice) -> Self {
         let start = |_| Position {
             offset: 0,
             fetching: false,
             last_look: false,
+            lost: false,
+            misses: 0,
             not_before_ns: 0,
             at_end: false,
             last_error: 0,
@@ -65,23 +78,35 @@ impl Reader {
         Self {
             index,
             session: Session::new(TIMEOUT),
-            metadata: Metadata::default(),
+            metadata: Metadata::new(topic_name(TOPIC), BACKOFF, u64::MAX),
             dice,
             positions: (0..partitions).map(start).collect(),
-            asking_metadata: false,
-            stale_metadata: true,
-            metadata_not_before_ns: 0,
+            deletes,
             finishing: false,
         }
     }
 
     fn fetch(&mut self, partition: i32, turn: &mut ClientTurn<'_>) {
         let Some((leader, epoch)) = self.metadata.leader(partition) else {
-            self.stale_metadata = true;
+            self.metadata.expire();
             return;
         };
         let position = &mut self.positions[partition as usize];
         position.fetching = true;
+        if std::mem::take(&mut position.lost) {
+            let one = ListOffsetsPartition::default()
+                .with_partition_index(partition)
+                .with_current_leader_epoch(epoch)
+                .with_timestamp(EARLIEST);
+            let topic = ListOffsetsTopic::default()
+                .with_name(self.metadata.topic().clone())
+                .with_partitions(vec![one]);
+            let request =
+                ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic]);
+            let (request, tag) = (RequestKind::ListOffsets(request), Tag::Start(partition));
+            self.session.request(leader, ApiKey::ListOffsets, LIST_OFFSETS_VERSION, &request, tag, turn);
+            return;
+        }
         position.last_look = self.finishing;
         let max_bytes = self.dice.magnitude(100, 20_000) as i32;
         let wanted = FetchPartition::default()
@@ -89,7 +114,8 @@ impl Reader {
             .with_current_leader_epoch(epoch)
             .with_fetch_offset(position.offset)
             .with_partition_max_bytes(max_bytes);
-        let topic = FetchTopic::default().with_topic(topic_name()).with_partitions(vec![wanted]);
+        let topic =
+            FetchTopic::default().with_topic(self.metadata.topic().clone()).with_partitions(vec![wanted]);
         let request = FetchRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_max_wait_ms(MAX_WAIT_MS)
@@ -102,15 +128,17 @@ impl Reader {
 
     fn take(&mut self, reply: Reply<Tag>, turn: &mut ClientTurn<'_>) {
         match reply {
-            Reply::Lost(Tag::Metadata) => self.metadata_done(turn),
-            Reply::Lost(Tag::Fetch(partition)) => self.pause(partition, turn),
+            Reply::Lost(Tag::Metadata) => self.metadata.answered(None, turn.now_ns),
+            Reply::Lost(Tag::Fetch(partition) | Tag::Start(partition)) => self.pause(partition, turn),
             Reply::Answered(tag, response) => match (tag, *response) {
                 (Tag::Metadata, ResponseKind::Metadata(response)) => {
-                    self.metadata.update(&response);
-                    self.metadata_done(turn);
+                    self.metadata.answered(Some(&response), turn.now_ns);
                 }
                 (Tag::Fetch(partition), ResponseKind::Fetch(response)) => {
                     self.fetched(partition, &response, turn);
+                }
+                (Tag::Start(partition), ResponseKind::ListOffsets(response)) => {
+                    self.told_start(partition, &response, turn);
                 }
                 (tag, response) => {
                     turn.ledger.violation("protocol", format!("{tag:?} answered by {response:?}"));
@@ -119,16 +147,51 @@ impl Reader {
         }
     }
 
-    fn metadata_done(&mut self, turn: &ClientTurn<'_>) {
-        self.asking_metadata = false;
-        self.metadata_not_before_ns = turn.now_ns + BACKOFF;
+    /// Goes on where the log starts, if that is behind the position.
+    fn told_start(&mut self, partition: i32, response: &ListOffsetsResponse, turn: &mut ClientTurn<'_>) {
+        let mut answers = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let start = answers
+            .find(|answer| answer.partition_index == partition && answer.error_code == NONE)
+            .map(|answer| answer.offset);
+        let position = &mut self.positions[partition as usize];
+        match start {
+            Some(start) if start > position.offset => {
+                position.offset = start;
+                position.fetching = false;
+                turn.ledger.starts_at(self.index, partition, start);
+            }
+            // Another leader's log may start earlier than that of the one before.
+            Some(_) if position.misses < MISSES_MAX => {
+                position.misses += 1;
+                self.pause(partition, turn);
+            }
+            Some(_) => {
+                self.vanished(partition, turn);
+                self.pause(partition, turn);
+            }
+            None => {
+                position.lost = true;
+                self.pause(partition, turn);
+            }
+        }
+    }
+
+    fn vanished(&mut self, partition: i32, turn: &mut ClientTurn<'_>) {
+        let offset = self.positions[partition as usize].offset;
+        let what =
+            format!("partition {partition}: offset {offset} is out of range, after all below it was read");
+        turn.ledger.violation("read-vanished", what);
+        if turn.ledger.why_not_claimed().is_some() {
+            // The log has been cut behind its back; it begins anew (`auto.offset.reset=earliest`).
+            self.positions[partition as usize].offset = 0;
+        }
     }
 
     fn pause(&mut self, partition: i32, turn: &ClientTurn<'_>) {
         let position = &mut self.positions[partition as usize];
         position.fetching = false;
         position.not_before_ns = turn.now_ns + BACKOFF;
-        self.stale_metadata = true;
+        self.metadata.expire();
     }
 
     fn fetched(&mut self, partition: i32, response: &FetchResponse, turn: &mut ClientTurn<'_>) {
@@ -139,12 +202,12 @@ impl Reader {
         self.positions[partition as usize].last_error = answer.error_code;
         match answer.error_code {
             NONE => self.records(partition, answer, turn),
+            OFFSET_OUT_OF_RANGE if self.deletes => {
+                self.positions[partition as usize].lost = true;
+                self.positions[partition as usize].fetching = false;
+            }
             OFFSET_OUT_OF_RANGE => {
-                let offset = self.positions[partition as usize].offset;
-                let what = format!(
-                    "partition {partition}: offset {offset} is out of range, after all below it was read"
-                );
-                turn.ledger.violation("read-vanished", what);
+                self.vanished(partition, turn);
                 self.pause(partition, turn);
             }
             error if RETRIABLE.contains(&error) => self.pause(partition, turn),
@@ -161,8 +224,10 @@ impl Reader {
     fn records(&mut self, partition: i32, answer: &PartitionData, turn: &mut ClientTurn<'_>) {
         let position = &mut self.positions[partition as usize];
         position.fetching = false;
+        position.misses = 0;
         for batch in batches(answer.records.clone().unwrap_or_default()) {
             let Ok(batch) = batch else { break };
+            let end = batch.header.last_offset().0 + 1;
             let Some(records) = batch.records() else {
                 turn.ledger.violation("corruption", format!("partition {partition}: a compressed batch"));
                 return;
@@ -180,6 +245,8 @@ impl Reader {
                 turn.ledger.read(self.index, partition, position.offset, record.offset.0, id);
                 position.offset = record.offset.0 + 1;
             }
+            // Compaction may have left less of it, or nothing.
+            position.offset = position.offset.max(end);
         }
         position.at_end = position.last_look && position.offset >= answer.high_watermark;
     }
@@ -196,24 +263,12 @@ impl Client for Reader {
                 self.fetch(partition as i32, turn);
             }
         }
-        if self.stale_metadata && !self.asking_metadata && turn.now_ns >= self.metadata_not_before_ns {
-            self.stale_metadata = false;
-            self.asking_metadata = true;
-            let node = any_broker(&mut self.dice);
-            self.session.request(
-                node,
-                ApiKey::Metadata,
-                METADATA_VERSION,
-                &Metadata::request(),
-                Tag::Metadata,
-                turn,
-            );
-        }
+        self.metadata.ask(&mut self.session, Tag::Metadata, &mut self.dice, turn);
         if self.is_done() {
             return u64::MAX;
         }
         let idle = self.positions.iter().any(|position| !position.fetching && !position.at_end);
-        let poll = if idle || self.stale_metadata { turn.now_ns + BACKOFF } else { u64::MAX };
+        let poll = if idle || self.metadata.is_stale() { turn.now_ns + BACKOFF } else { u64::MAX };
         poll.min(self.session.deadline_ns()).max(turn.now_ns + MS)
     }
 

@@ -11,7 +11,7 @@ use super::{ClientEffect, ClientEvent, ClientTurn};
 
 /// How a request ended; `T` says what it was for.
 #[derive(Debug)]
-pub(super) enum Reply<T> {
+pub(crate) enum Reply<T> {
     Answered(T, Box<ResponseKind>),
     /// The connection broke or the answer took too long: it may or may not have been carried out.
     Lost(T),
@@ -32,20 +32,27 @@ struct Link<T> {
 }
 
 /// At most one connection per broker; answers come in the order of the requests.
-pub(super) struct Session<T> {
+pub(crate) struct Session<T> {
     links: BTreeMap<ConnId, Link<T>>,
-    last_conn: u64,
+    next_conn: u64,
+    conn_step: u64,
     last_correlation: i32,
     timeout_ns: u64,
 }
 
 impl<T> Session<T> {
-    pub(super) fn new(timeout_ns: u64) -> Self {
-        Self { links: BTreeMap::new(), last_conn: 0, last_correlation: 0, timeout_ns }
+    pub(crate) fn new(timeout_ns: u64) -> Self {
+        Self { links: BTreeMap::new(), next_conn: 1, conn_step: 1, last_correlation: 0, timeout_ns }
+    }
+
+    /// Two sessions of one client, each with connections and a patience of its own.
+    pub(crate) fn pair<U>(timeout_ns: u64, other_ns: u64) -> (Self, Session<U>) {
+        let odd = Self { conn_step: 2, ..Self::new(timeout_ns) };
+        (odd, Session { next_conn: 2, conn_step: 2, ..Session::new(other_ns) })
     }
 
     /// Sends a request, and dials first where there is no connection.
-    pub(super) fn request(
+    pub(crate) fn request(
         &mut self,
         node: NodeId,
         api: ApiKey,
@@ -54,35 +61,85 @@ impl<T> Session<T> {
         tag: T,
         turn: &mut ClientTurn<'_>,
     ) {
+        self.request_within(self.timeout_ns, node, api, version, request, tag, turn);
+    }
+
+    /// As [`Self::request`], where the answer may take longer, or has to come sooner.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a request has an address, a kind, a body and a time limit"
+    )]
+    pub(crate) fn request_within(
+        &mut self,
+        timeout_ns: u64,
+        node: NodeId,
+        api: ApiKey,
+        version: i16,
+        request: &RequestKind,
+        tag: T,
+        turn: &mut ClientTurn<'_>,
+    ) {
+        let (asked, conn) = self.send(node, api, version, request, turn);
+        let deadline_ns = turn.now_ns + timeout_ns;
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.pending.push_back(Pending { asked, tag, deadline_ns });
+        }
+    }
+
+    /// Sends what nobody answers.
+    pub(crate) fn tell(
+        &mut self,
+        node: NodeId,
+        api: ApiKey,
+        version: i16,
+        request: &RequestKind,
+        turn: &mut ClientTurn<'_>,
+    ) {
+        self.send(node, api, version, request, turn);
+    }
+
+    fn send(
+        &mut self,
+        node: NodeId,
+        api: ApiKey,
+        version: i16,
+        request: &RequestKind,
+        turn: &mut ClientTurn<'_>,
+    ) -> (Asked, ConnId) {
         self.last_correlation += 1;
         let asked = Asked { api, version, correlation: self.last_correlation };
         let frame =
             wire::encode_request(asked, "sim", request).unwrap_or_else(|error| panic!("{api:?}: {error}"));
-        let conn = self.conn_to(node, turn);
-        let deadline_ns = turn.now_ns + self.timeout_ns;
+        let conn = self.connect(node, turn);
         if let Some(link) = self.links.get_mut(&conn) {
-            link.pending.push_back(Pending { asked, tag, deadline_ns });
             if link.up {
                 turn.effects.push(ClientEffect::Send(conn, frame));
             } else {
                 link.unsent.push(frame);
             }
         }
+        (asked, conn)
     }
 
-    fn conn_to(&mut self, node: NodeId, turn: &mut ClientTurn<'_>) -> ConnId {
+    /// Whether a connection to the node stands.
+    pub(crate) fn is_up(&self, node: NodeId) -> bool {
+        self.links.values().any(|link| link.node == node && link.up)
+    }
+
+    /// The connection to a node, which is dialled if there is none.
+    pub(crate) fn connect(&mut self, node: NodeId, turn: &mut ClientTurn<'_>) -> ConnId {
         if let Some((conn, _)) = self.links.iter().find(|(_, link)| link.node == node) {
             return *conn;
         }
-        self.last_conn += 1;
-        let conn = ConnId(self.last_conn);
+        let conn = ConnId(self.next_conn);
+        self.next_conn += self.conn_step;
         self.links.insert(conn, Link { node, up: false, unsent: Vec::new(), pending: VecDeque::new() });
         turn.effects.push(ClientEffect::Dial(conn, node));
         conn
     }
 
     /// Takes an event; the requests that it ends come out.
-    pub(super) fn take(&mut self, event: ClientEvent, turn: &mut ClientTurn<'_>) -> Vec<Reply<T>> {
+    pub(crate) fn take(&mut self, event: ClientEvent, turn: &mut ClientTurn<'_>) -> Vec<Reply<T>> {
         match event {
             ClientEvent::Connected(conn) => {
                 if let Some(link) = self.links.get_mut(&conn) {
@@ -135,7 +192,7 @@ impl<T> Session<T> {
     }
 
     /// When the next answer is late.
-    pub(super) fn deadline_ns(&self) -> u64 {
+    pub(crate) fn deadline_ns(&self) -> u64 {
         let deadlines =
             self.links.values().filter_map(|link| link.pending.front()).map(|first| first.deadline_ns);
         deadlines.min().unwrap_or(u64::MAX)

@@ -43,21 +43,34 @@ impl ProxyNet {
         listen: SocketAddr,
         upstream: SocketAddr,
     ) -> io::Result<()> {
+        self.add_marked(from, to, listen, upstream, None).map(|_| ())
+    }
+
+    /// The same; the proxy's own connections carry a mark (SO_MARK), and a port of 0 is chosen. Several ports of a node
+    /// make one link. Returns where it listens.
+    pub fn add_marked(
+        &mut self,
+        from: LinkEnd,
+        to: NodeId,
+        listen: SocketAddr,
+        upstream: SocketAddr,
+        mark: Option<u32>,
+    ) -> io::Result<SocketAddr> {
         let listener = self.runtime.block_on(async { bind(listen) })?;
-        let link = Arc::new(Link::new());
-        self.links.insert((from, to), Arc::clone(&link));
+        let address = listener.local_addr()?;
+        let link = Arc::clone(self.links.entry((from, to)).or_insert_with(|| Arc::new(Link::new())));
         self.tasks.push(self.runtime.spawn(async move {
             loop {
                 match listener.accept().await {
                     Ok((client, _)) => {
-                        tokio::spawn(pump::serve(Arc::clone(&link), client, upstream));
+                        tokio::spawn(pump::serve(Arc::clone(&link), client, upstream, mark));
                     }
                     // Out of file descriptors: the connection waits in the backlog.
                     Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
                 }
             }
         }));
-        Ok(())
+        Ok(address)
     }
 
     /// Whether connections of `from` to `to` go through a proxy.

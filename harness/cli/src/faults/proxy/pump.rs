@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 64;
 
 /// Serves one accepted connection until either side ends or the link is cut.
-pub async fn serve(link: Arc<Link>, mut client: TcpStream, upstream: SocketAddr) {
+pub async fn serve(link: Arc<Link>, mut client: TcpStream, upstream: SocketAddr, mark: Option<u32>) {
     let mut mode = link.watch();
     if *mode.borrow() == LinkMode::Cut {
         link.count_reset();
@@ -28,7 +28,7 @@ pub async fn serve(link: Arc<Link>, mut client: TcpStream, upstream: SocketAddr)
         return;
     }
     // A node that is down: accept, then reset.
-    let Ok(mut server) = TcpStream::connect(upstream).await else {
+    let Ok(mut server) = connect(upstream, mark).await else {
         reset(&client);
         return;
     };
@@ -59,6 +59,14 @@ pub async fn serve(link: Arc<Link>, mut client: TcpStream, upstream: SocketAddr)
         reset(&server);
     }
     link.closed();
+}
+
+async fn connect(upstream: SocketAddr, mark: Option<u32>) -> io::Result<TcpStream> {
+    let socket = if upstream.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(mark) = mark {
+        socket2::SockRef::from(&socket).set_mark(mark)?;
+    }
+    socket.connect(upstream).await
 }
 
 /// Makes the kernel answer with RST instead of FIN when the socket is closed.

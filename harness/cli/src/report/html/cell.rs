@@ -7,7 +7,7 @@ use mqproof_core::verdict::{
 };
 
 use crate::report::svg;
-use crate::report::text::{bound, class, moment, property, quantity, severity, span, thousands, title};
+use crate::report::text::{at_least, bound, class, moment, property, quantity, span, thousands, title};
 use crate::report::{command, figure};
 
 /// How much of a cell is shown.
@@ -110,7 +110,7 @@ impl<'a> CellView<'a> {
             evidence,
             more,
             faults: cell.faults.iter().map(fault_row).collect(),
-            replay: command::replay(report, cell),
+            replay: command::replay(cell),
             took: span(cell.duration_ms as f64),
         }
     }
@@ -151,13 +151,13 @@ fn checks(cell: &CellResult) -> Vec<CheckRow<'_>> {
             expect: bound(&check.expect),
             required: cell.required.contains(&check.property),
             seen: match check.value {
-                Some(value) => quantity(value, check.unit.as_deref()),
+                Some(value) => at_least(check.is_least(), quantity(value, check.unit.as_deref())),
                 None => thousands(check.count),
             },
             exercised: thousands(check.exercised),
         })
         .collect();
-    let rank = |word| if word == VerdictWord::NotObserved { 0 } else { severity(word) };
+    let rank = |word: VerdictWord| if word == VerdictWord::NotObserved { 0 } else { word.severity() };
     // What always runs and shows nothing stands last, whatever it was exercised on.
     let told = |row: &CheckRow<'_>| {
         row.check.verdict == VerdictWord::Violated || !property(row.check).is_some_and(Property::always_runs)
@@ -174,7 +174,7 @@ fn evidence<'a>(cell: &'a CellResult, run_dir: &str) -> (Vec<Evidence<'a>>, Vec<
         for (index, witness) in check.witnesses.iter().enumerate() {
             // One whole timeline per property; the others are a line each.
             if index == 0 && matches!(check.verdict, VerdictWord::Violated | VerdictWord::NotClaimed) {
-                shown.push(piece(check, witness, run_dir));
+                shown.push(piece(cell, check, witness, run_dir));
             } else if check.verdict == VerdictWord::Violated {
                 more.push(witness);
             }
@@ -183,7 +183,7 @@ fn evidence<'a>(cell: &'a CellResult, run_dir: &str) -> (Vec<Evidence<'a>>, Vec<
     (shown, more)
 }
 
-fn piece<'a>(check: &CheckResult, witness: &'a Witness, run_dir: &str) -> Evidence<'a> {
+fn piece<'a>(cell: &CellResult, check: &CheckResult, witness: &'a Witness, run_dir: &str) -> Evidence<'a> {
     const HOT: [&str; 11] =
         ["kill", "stall", "stop", "pause", "cut", "slow", "reset", "lost", "missing", "again", "crash"];
     let lines = witness.events.iter().map(|event| EvidenceLine {
@@ -204,7 +204,7 @@ fn piece<'a>(check: &CheckResult, witness: &'a Witness, run_dir: &str) -> Eviden
         } else {
             format!("… {} more of the same kind", thousands(rest))
         },
-        why: command::why(run_dir, &witness.id),
+        why: command::why(run_dir, cell, &witness.id),
     }
 }
 

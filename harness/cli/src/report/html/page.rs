@@ -10,7 +10,8 @@ use mqproof_core::verdict::{RunReport, VerdictWord};
 use super::cell::{CellView, Depth};
 use super::settings::{Settings, settings};
 use crate::report::side_by_side::{SideBySide, side_by_side};
-use crate::report::text::{class, counted, product, property, severity, span, thousands};
+use crate::report::summary::{Summary, summary};
+use crate::report::text::{class, counted, product, property, span, thousands};
 use crate::report::{figure, headline, svg, terminal};
 
 /// With more cells than this, those that held are folded.
@@ -36,6 +37,7 @@ pub struct Page<'a> {
     comparisons: String,
     defects: Vec<String>,
     table: SideBySide,
+    summary: Option<Summary>,
     fold: bool,
     always: String,
     scenarios: Vec<ScenarioCells>,
@@ -93,6 +95,7 @@ impl<'a> Page<'a> {
             defects: headline::defects(cells),
             fold: rows > OPEN_ROWS_MAX,
             table,
+            summary: summary(report),
             always: always(report),
             scenarios,
             undrawn,
@@ -127,10 +130,10 @@ fn system_class(report: &RunReport, name: &str) -> String {
 /// first of each scenario first, as long as there is room.
 fn scenarios(report: &RunReport, run_dir: &str, bytes_max: usize) -> (Vec<ScenarioCells>, usize) {
     let cells = &report.results;
-    let bad = |word| severity(word) > severity(VerdictWord::NotObserved);
+    let bad = |word: VerdictWord| word.severity() > VerdictWord::NotObserved.severity();
     let first = |index: usize| !cells[..index].iter().any(|cell| cell.scenario == cells[index].scenario);
     let mut order: Vec<usize> = (0..cells.len()).collect();
-    order.sort_by_key(|index| (Reverse(severity(cells[*index].verdict)), !first(*index), *index));
+    order.sort_by_key(|index| (Reverse(cells[*index].verdict.severity()), !first(*index), *index));
     let render = |index: usize, depth: Depth| {
         let open = cells.len() <= OPEN_CELLS_MAX
             || cells.len() <= FIRST_CELLS_MAX && first(index)
@@ -157,7 +160,7 @@ fn scenarios(report: &RunReport, run_dir: &str, bytes_max: usize) -> (Vec<Scenar
     let mut scenarios: Vec<(u8, ScenarioCells)> = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
         let Some(text) = rendered.remove(&index) else { continue };
-        let rank = severity(cell.verdict);
+        let rank = cell.verdict.severity();
         if let Some((worst, scenario)) =
             scenarios.iter_mut().find(|(_, scenario)| scenario.name == cell.scenario)
         {
@@ -220,6 +223,7 @@ fn always(report: &RunReport) -> String {
     let exercised = always.iter().map(|check| check.exercised).sum();
     let bad = always.iter().filter(|check| check.verdict == VerdictWord::Violated).count();
     let found = match bad {
+        0 if always.iter().any(|check| check.count > 0) => "none was observed where it is claimed".to_owned(),
         0 => "none was observed".to_owned(),
         bad => format!("{} violated", counted(bad, "check")),
     };

@@ -204,6 +204,27 @@ fn a_copy_that_the_harness_sent_itself_is_legal() {
     assert!(story.check(Property::DuplicateAppend).why.contains("sent again by the harness"));
 }
 
+#[test]
+fn a_copy_of_a_session_that_began_a_new_producer_epoch_is_legal() {
+    let timed_out = |event: &mut Event| {
+        if event.kind == EventKind::SendEnd && event.outcome() == Outcome::Info {
+            event.c = super::super::sends::TIMED_OUT;
+        }
+    };
+    let story = Story::new()
+        .acked(0, 0, 0)
+        .sent(1, 1)
+        .ended(2, 1, Outcome::Info, Level::Sent, Event::NO_OFFSET)
+        .read(READER, 5, 0, 0)
+        .read(READER, 6, 1, 0)
+        .log(&[(0, 0), (1, 0)])
+        .drained(2, 2);
+    assert_eq!(story.violated(), [Property::DuplicateAppend]);
+    let story = story.changed(PRODUCER, timed_out);
+    assert_eq!(story.violated(), []);
+    assert!(story.check(Property::DuplicateAppend).why.contains("new producer epoch"));
+}
+
 /// The first consumer is handed 0 to 3 and ends so; the second then gets the partition and starts at `from`.
 fn taken_over(committed: Option<u64>, end: Option<MemberChange>, from: u64) -> Story {
     let mut story = healthy().without(READER, |event| event.kind == EventKind::Commit);
@@ -320,6 +341,22 @@ fn a_log_out_of_send_order_is_seen_and_a_gap_is_not() {
     assert_eq!(story.word(Property::OrderLog), (Violated, 1));
     let gap = Story::new().acked(0, 0, 0).acked(2, 2, 2).log(&[(0, 0), (2, 2)]).drained(3, 3);
     assert_eq!(gap.word(Property::OrderLog), (NotObserved, 0));
+}
+
+#[test]
+fn what_was_given_up_before_the_next_was_sent_may_stand_behind_it_in_the_log() {
+    let late = |outcome, level| {
+        let story = Story::new().sent(0, 0).ended(1, 0, outcome, level, Event::NO_OFFSET);
+        story.acked(2, 1, 0).log(&[(0, 1), (1, 0)]).drained(2, 2)
+    };
+    let unknown = || late(Outcome::Info, Level::Sent);
+    let went_on = unknown().reconnected(2, 1).check(Property::OrderLog);
+    assert_eq!((went_on.verdict, went_on.count), (NotObserved, 0), "{}", went_on.why);
+    assert!(went_on.why.contains("1 × given up before the other was sent"), "{}", went_on.why);
+    assert_eq!(unknown().word(Property::OrderLog), (Violated, 1), "it was not given up");
+    assert_eq!(unknown().reconnected(2, 2).word(Property::OrderLog), (Violated, 1), "it was given up later");
+    let acknowledged = late(Outcome::Ok, Level::Quorum).reconnected(2, 1);
+    assert_eq!(acknowledged.word(Property::OrderLog), (Violated, 1));
 }
 
 #[test]

@@ -4,4 +4,6 @@
 mod literal;
 mod mutations;
 mod oracle;
+mod queue;
 mod story;
+mod transactions;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::story::{CONSUMERS, DRAINS, Story, TwoKeys};
 use crate::checkers::{Depth, check};
+use crate::contract::Storage;
 use crate::history::{Event, Level, Outcome};
 use crate::property::Property;
 
@@ -169,7 +170,7 @@ proptest! {
     #[test]
     fn checkers_count_what_the_definitions_say(world in world()) {
         let story = world.story();
-        let checked = check(&story.plan, &TwoKeys, &story.source(), 0, Depth::Full);
+        let checked = check(&story.plan, Storage::Log, &TwoKeys, &story.source(), 0, Depth::Full);
         let count = |property| checked.findings[&property].count as usize;
         prop_assert!(checked.certificate.covers_log(), "{:?}", checked.certificate.log);
         prop_assert_eq!(checked.losses.log.count as usize, world.log_loss(), "log loss");
@@ -190,7 +191,7 @@ proptest! {
     fn without_sealed_drain_journals_nothing_is_ever_lost_to_the_log(world in world(), reader in 0_usize..2) {
         let mut story = world.story();
         story.unsealed = Some(DRAINS[reader]);
-        let checked = check(&story.plan, &TwoKeys, &story.source(), 0, Depth::Full);
+        let checked = check(&story.plan, Storage::Log, &TwoKeys, &story.source(), 0, Depth::Full);
         prop_assert_eq!(checked.losses.log.count, 0);
         prop_assert!(!checked.certificate.covers_log());
     }

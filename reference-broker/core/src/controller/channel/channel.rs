@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{ApiKey, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchResponse};
+use kafka_protocol::messages::{
+    ApiKey, BrokerHeartbeatResponse, BrokerRegistrationResponse, FetchResponse, FetchSnapshotResponse,
+};
 
 use super::backoff::Backoff;
 use super::calls::Calls;
@@ -16,11 +18,12 @@ use super::link::{InFlight, Link, Purpose};
 use super::requests::{FETCH_WAIT_MS, Identity};
 use crate::controller::api::{ControllerRequest, ControllerResponse};
 use crate::controller::image::{ImageDelta, MetadataImage};
-use crate::controller::metadata_fetch::leader_elsewhere;
-use crate::controller::refusal::is_not_controller;
+use crate::controller::refusal::{is_not_controller, leader_elsewhere};
 use crate::controller::replay::apply_batches;
-use crate::ids::{BrokerEpoch, NodeId};
+use crate::controller::snapshot::load_snapshot;
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset};
 use crate::node::{NodeConfig, Now, Peer};
+use crate::quorum::{Received, Receiver, SnapshotId, chunk_of};
 
 const KINDS: [ChannelKind; 2] = [ChannelKind::Control, ChannelKind::Metadata];
 
@@ -40,6 +43,10 @@ pub struct ControllerChannel {
     /// No registration or heartbeat before this.
     next_beat_ns: u64,
     image: MetadataImage,
+    /// The snapshot that is being fetched.
+    receiver: Option<Receiver>,
+    snapshots_loaded: u64,
+    snapshots_resumed: u64,
     /// What the broker has not been told yet, while it catches up after its start: an old leadership of its own,
     /// read again from the log, must not come to life.
     untold: ImageDelta,
@@ -69,6 +76,9 @@ impl ControllerChannel {
             dial_at_ns: now.mono_ns,
             next_beat_ns: now.mono_ns,
             image: MetadataImage::default(),
+            receiver: None,
+            snapshots_loaded: 0,
+            snapshots_resumed: 0,
             untold: ImageDelta::default(),
             caught_up: false,
             broker_epoch: None,
@@ -81,6 +91,11 @@ impl ControllerChannel {
     /// The state of the cluster, as far as the broker has heard.
     pub fn image(&self) -> &MetadataImage {
         &self.image
+    }
+
+    /// How often the image came from a snapshot, and how often the fetch of one went on after its connection was lost.
+    pub fn snapshots(&self) -> (u64, u64) {
+        (self.snapshots_loaded, self.snapshots_resumed)
     }
 
     /// The broker's registration, once it has one.
@@ -147,10 +162,7 @@ impl ControllerChannel {
     ) {
         let Some(request) = self.link(kind).take_oldest() else { return };
         if is_not_controller(&response) {
-            let hint = match &response {
-                ControllerResponse::Fetch(fetch) => leader_elsewhere(fetch).unwrap_or(NodeId::NONE),
-                _ => NodeId::NONE,
-            };
+            let hint = leader_elsewhere(&response).unwrap_or(NodeId::NONE);
             return self.try_elsewhere(now, hint, out);
         }
         match (request.purpose, response) {
@@ -161,6 +173,9 @@ impl ControllerChannel {
                 self.heard(now, &answer, out);
             }
             (Purpose::Fetch, ControllerResponse::Fetch(answer)) => self.fetched(now, &answer, out),
+            (Purpose::Fetch, ControllerResponse::FetchSnapshot(answer)) => {
+                self.chunk_fetched(now, &answer, out);
+            }
             (Purpose::Call(call), response) => {
                 if self.calls.end(call) {
                     out.push(ChannelEffect::Answer { call, response: Some(Box::new(response)) });
@@ -189,7 +204,10 @@ impl ControllerChannel {
         self.dial(now, out);
         self.send_control(now, out);
         if self.metadata.is_up() && !self.metadata.awaits(Purpose::Fetch) {
-            let request = self.identity.fetch(self.broker_epoch, &self.image);
+            let request = match self.receiver.as_ref().filter(|receiver| receiver.is_offered()) {
+                Some(receiver) => self.identity.fetch_snapshot(receiver),
+                None => self.identity.fetch(self.broker_epoch, &self.image),
+            };
             self.send(now, ChannelKind::Metadata, Purpose::Fetch, request, out);
         }
     }
@@ -304,6 +322,13 @@ impl ControllerChannel {
             tracing::warn!(error = answer.error_code, "the controller refuses a Fetch of the metadata log");
             return self.try_elsewhere(now, NodeId::NONE, out);
         };
+        let (end, epoch) = (partition.snapshot_id.end_offset, partition.snapshot_id.epoch);
+        let before = self.receiver.take();
+        if end != -1 {
+            let id = SnapshotId { end: Offset(end), epoch: LeaderEpoch(epoch) };
+            self.receiver = Some(Receiver::of(id, before));
+            return;
+        }
         if partition.diverging_epoch.end_offset != -1 {
             tracing::warn!(offset = %self.image.next_offset(), "the metadata log is another one; starting again");
             self.image = MetadataImage::default();
@@ -317,9 +342,42 @@ impl ControllerChannel {
             tracing::error!(%error, "cannot follow the metadata log");
             return self.try_elsewhere(now, NodeId::NONE, out);
         }
-        // A broker is unfenced by the first heartbeat after it has caught up with its registration.
+        self.beat_if_caught_up(now);
+    }
+
+    /// A broker is unfenced by the first heartbeat after it has caught up with its registration.
+    fn beat_if_caught_up(&mut self, now: Now) {
         if self.fenced && self.knows_registration() {
             self.next_beat_ns = now.mono_ns;
+        }
+    }
+
+    /// A part of a snapshot has come, or the word that there is none any more: then the next fetch tells what there is.
+    fn chunk_fetched(&mut self, now: Now, answer: &FetchSnapshotResponse, out: &mut Vec<ChannelEffect>) {
+        let (Some(chunk), Some(receiver)) = (chunk_of(answer), &mut self.receiver) else {
+            tracing::warn!(error = answer.error_code, "the controller refuses a snapshot of the metadata");
+            self.receiver = None;
+            return self.try_elsewhere(now, NodeId::NONE, out);
+        };
+        let id = receiver.id();
+        let received = if chunk.error_code == 0 { receiver.take(chunk) } else { Received::Mismatch };
+        if received == Received::Part {
+            return;
+        }
+        self.snapshots_resumed += u64::from(receiver.resumed());
+        self.receiver = None;
+        let Received::Whole(bytes) = received else { return };
+        match load_snapshot(id, bytes) {
+            Ok(image) if image.next_offset() > self.image.next_offset() => {
+                tracing::info!(%id, "has the metadata from a snapshot");
+                self.untold.add_difference(&self.image, &image);
+                self.image = image;
+                self.snapshots_loaded += 1;
+                self.tell(out);
+                self.beat_if_caught_up(now);
+            }
+            Ok(_) => tracing::warn!(%id, "a snapshot is older than what is known"),
+            Err(error) => tracing::warn!(%id, %error, "a snapshot came damaged"),
         }
     }
 
@@ -341,6 +399,9 @@ impl ControllerChannel {
                 *self.link(kind) = Link::Down;
                 out.push(ChannelEffect::Close { kind });
             }
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.wait();
         }
         self.calls.resend();
         let next = (self.target + 1) % self.voters.len();

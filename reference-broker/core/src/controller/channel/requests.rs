@@ -11,8 +11,9 @@ use crate::controller::brokers::{CLIENT_LISTENER, INTERNAL_LISTENER};
 use crate::controller::derived_id::derived_id;
 use crate::controller::image::MetadataImage;
 use crate::controller::topic_id::TopicId;
-use crate::ids::{BrokerEpoch, NodeId};
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId};
 use crate::node::{Endpoint, NodeConfig, Now};
+use crate::quorum::{ChunkAsked, Receiver, chunk_request};
 
 /// How long a Fetch waits for news of the metadata log.
 pub(super) const FETCH_WAIT_MS: i32 = 500;
@@ -28,6 +29,9 @@ pub(super) struct Identity {
     previous_epoch: Option<BrokerEpoch>,
     client: Endpoint,
     internal: Endpoint,
+    rack: Option<String>,
+    /// How much of a snapshot is asked for at a time.
+    chunk_bytes: i32,
 }
 
 impl Identity {
@@ -47,6 +51,8 @@ impl Identity {
             previous_epoch,
             client: config.advertised_client.clone(),
             internal: config.advertised_internal.clone(),
+            rack: config.rack.clone(),
+            chunk_bytes: config.quorum_snapshot_fetch_bytes,
         }
     }
 
@@ -66,6 +72,7 @@ impl Identity {
                 listener(INTERNAL_LISTENER, &self.internal),
             ])
             .with_previous_broker_epoch(self.previous_epoch.map_or(-1, |epoch| epoch.0))
+            .with_rack(Some(text(self.rack.as_deref().unwrap_or_default())))
             .into()
     }
 
@@ -101,6 +108,18 @@ impl Identity {
             .with_session_epoch(-1)
             .with_topics(vec![topic])
             .into()
+    }
+
+    /// Asks for the next part of a snapshot.
+    pub(super) fn fetch_snapshot(&self, receiver: &Receiver) -> ControllerRequest {
+        let asked = ChunkAsked {
+            replica: self.broker,
+            epoch: LeaderEpoch::NONE,
+            id: receiver.id(),
+            position: receiver.position(),
+            max_bytes: self.chunk_bytes,
+        };
+        chunk_request(&self.cluster_id, asked).into()
     }
 
     /// Fills in who sends a forwarded request.

@@ -1,9 +1,10 @@
 use kafka_protocol::ResponseError;
 
 use super::fixture::{Fixture, state};
-use crate::controller::{BrokerState, TopicId};
+use crate::controller::{BrokerState, PartitionState, TopicId};
 use crate::defects::{Defect, Defects};
 use crate::ids::NodeId;
+use crate::node::FlushPolicy;
 
 fn three_brokers_one_topic() -> Fixture {
     let mut it = Fixture::new();
@@ -103,15 +104,72 @@ fn a_fenced_broker_is_unfenced_only_when_it_knows_who_took_over() {
 }
 
 #[test]
-fn when_all_replicas_die_the_first_of_the_last_in_sync_set_to_return_leads() {
+fn when_all_replicas_die_the_last_of_the_last_in_sync_set_to_return_leads() {
     let mut it = three_brokers_one_topic();
     it.pass(300, &[2, 3]);
     it.pass(300, &[]);
     assert_eq!(it.state("t", 0), state(-1, &[2, 3], 2, 2));
     it.pass(300, &[1]);
     assert_eq!(it.state("t", 0), state(-1, &[2, 3], 2, 2), "1 was not in sync and may not lead");
+    // 3 was killed, so that it may have lost what it had not flushed; 2 is the last that may not have.
     it.join(3, 33);
-    assert_eq!(it.state("t", 0), state(3, &[3], 3, 3));
+    assert_eq!(it.state("t", 0), state(-1, &[2], 2, 3));
+    it.join(2, 22);
+    assert_eq!(it.state("t", 0), state(2, &[2], 3, 4), "the best there is");
+    assert_eq!(it.violations(), [""; 0]);
+}
+
+#[test]
+fn after_an_orderly_stop_or_with_a_flush_before_each_acknowledgement_the_first_to_return_leads() {
+    for orderly in [false, true] {
+        let mut it = Fixture::with(|config| {
+            config.flush = if orderly { FlushPolicy::PageCache } else { FlushPolicy::BeforeAck };
+        });
+        for id in 1..=3 {
+            it.join(id, id as u128);
+        }
+        it.create("t", 1, 3);
+        it.pass(300, &[]);
+        let previous = if orderly { it.epoch(3) } else { -1 };
+        assert_eq!(it.register_after(3, 33, previous).error_code, 0);
+        it.beat(3, false);
+        assert_eq!(it.state("t", 0), state(3, &[3], 2, 2));
+        assert_eq!(it.violations(), [""; 0]);
+    }
+}
+
+#[test]
+fn an_eligible_replica_leads_when_no_in_sync_one_is_left() {
+    // 1. With `min.insync.replicas` 2, 3 and then 2 leave the in-sync set: 2 still has all that is committed. 2. 1 loses its power.
+    let mut it = Fixture::with(|config| config.min_insync_replicas = 2);
+    for id in 1..=3 {
+        it.join(id, id as u128);
+    }
+    it.create("t", 1, 3);
+    it.alter(1, "t", (0, 0), &[1, 2]);
+    it.alter(1, "t", (0, 1), &[1]);
+    let eligible = |ids: &[i32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+    assert_eq!(it.state("t", 0), PartitionState { elr: eligible(&[2]), ..state(1, &[1], 0, 2) });
+    it.pass(300, &[2, 3]);
+    assert_eq!(it.state("t", 0), PartitionState { elr: eligible(&[1]), ..state(2, &[2], 1, 3) });
+    it.join(1, 11);
+    assert_eq!(it.state("t", 0), state(2, &[2], 1, 4), "1 may have lost what it had");
+    assert_eq!(it.violations(), [""; 0]);
+}
+
+#[test]
+fn when_only_eligible_replicas_are_left_they_are_waited_for() {
+    let mut it = Fixture::with(|config| config.min_insync_replicas = 2);
+    for id in 1..=3 {
+        it.join(id, id as u128);
+    }
+    it.create("t", 1, 3);
+    it.alter(1, "t", (0, 0), &[1]);
+    it.pass(300, &[]);
+    it.join(1, 11);
+    assert_eq!(it.state("t", 0), state(-1, &[2, 3], 1, 3));
+    it.pass(300, &[1, 3]);
+    assert_eq!(it.state("t", 0).leader, NodeId(3), "its process lives, it was only not heard");
     assert_eq!(it.violations(), [""; 0]);
 }
 
@@ -144,7 +202,7 @@ fn the_defect_elects_a_live_replica_from_outside_the_in_sync_set() {
     let offset = it.controller.image().next_offset().0 - 1;
     let expected = format!(
         "metadata offset {offset}, topic {topic} partition 0: 3 is elected from outside the in-sync set \
-         [NodeId(1), NodeId(2)]"
+         [NodeId(1), NodeId(2)] and the eligible []"
     );
     let violations = it.violations();
     assert!(violations.contains(&expected), "{violations:?}");

@@ -43,7 +43,12 @@ struct Net {
 
 impl Net {
     fn new(brokers: i32) -> Self {
-        let config = config(CONTROLLER, Role::Controller);
+        Self::with(brokers, |_| {})
+    }
+
+    fn with(brokers: i32, change: impl FnOnce(&mut NodeConfig)) -> Self {
+        let mut config = config(CONTROLLER, Role::Controller);
+        change(&mut config);
         let mut disk = MemDisk::new();
         let controller = Controller::boot(&config, at(0), &mut disk).unwrap();
         let mut net = Self {
@@ -60,7 +65,9 @@ impl Net {
     }
 
     fn broker(&self, id: i32) -> Broker {
-        let channel = ControllerChannel::new(&config(NodeId(id), Role::Broker), None, at(self.ms));
+        let mut config = config(NodeId(id), Role::Broker);
+        config.quorum_snapshot_fetch_bytes = self.config.quorum_snapshot_fetch_bytes;
+        let channel = ControllerChannel::new(&config, None, at(self.ms));
         Broker { channel, alive: true, cut: false, heard: Vec::new() }
     }
 
@@ -203,6 +210,36 @@ fn brokers_join_and_follow_the_metadata_within_milliseconds() {
         assert_eq!(broker.heard.iter().filter(created).count(), 1);
         assert!(broker.heard.contains(&ChannelEffect::Fenced { fenced: false }));
     }
+}
+
+#[test]
+fn a_broker_that_was_cut_off_takes_the_metadata_from_a_snapshot_and_is_told_what_is_different() {
+    let mut net = Net::with(3, |config| {
+        config.metadata_snapshot_bytes = 100;
+        config.metadata_segment_bytes = 200;
+        config.quorum_snapshot_fetch_bytes = 40;
+    });
+    net.run(5);
+    net.create(0, "before", 3);
+    net.brokers[2].cut = true;
+    net.run(1000);
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        assert_eq!(net.create(0, name, 2), 0);
+        net.run(100);
+    }
+    assert!(net.controller().quorum().log_start() > net.brokers[2].channel.image().next_offset());
+    net.brokers[2].heard.clear();
+    net.brokers[2].cut = false;
+    net.run(1500);
+    assert!(net.all_agree());
+    assert_eq!(net.brokers[2].channel.snapshots(), (1, 0));
+    let told = net.brokers[2].heard.iter().find_map(|it| match it {
+        ChannelEffect::ImageChanged { delta } => Some(delta),
+        _ => None,
+    });
+    let told = told.expect("a change");
+    assert!(told.topics_created.len() >= 5 && told.brokers.contains(&NodeId(3)), "{told:?}");
+    assert!(told.partitions.len() > told.topics_created.len(), "the partition that was there has changed");
 }
 
 #[test]

@@ -95,6 +95,7 @@ impl Fixture {
                     assert!(self.replies.insert(reply, *response).is_none(), "{reply:?} is answered twice");
                 }
                 ControllerEffect::Failed { .. } => self.failed = true,
+                other => panic!("a lone voter wants {other:?}"),
             }
         }
     }
@@ -112,7 +113,18 @@ impl Fixture {
         }
     }
 
+    /// A process registers whose last one was killed.
     pub(super) fn register(&mut self, id: i32, incarnation: u128) -> BrokerRegistrationResponse {
+        self.register_after(id, incarnation, -1)
+    }
+
+    /// A process registers that knows the epoch of the last one, which has stopped in an orderly way.
+    pub(super) fn register_after(
+        &mut self,
+        id: i32,
+        incarnation: u128,
+        previous_epoch: i64,
+    ) -> BrokerRegistrationResponse {
         let listener = |name, port| {
             let listener = Listener::default().with_name(StrBytes::from_static_str(name));
             listener.with_host(StrBytes::from_static_str("localhost")).with_port(port)
@@ -121,6 +133,7 @@ impl Fixture {
             .with_broker_id(BrokerId(id))
             .with_cluster_id(StrBytes::from_string(self.config.cluster_id.clone()))
             .with_incarnation_id(Uuid::from_u128(incarnation))
+            .with_previous_broker_epoch(previous_epoch)
             .with_listeners(vec![listener(CLIENT_LISTENER, 9000), listener(INTERNAL_LISTENER, 9001)]);
         match self.ask(request) {
             ControllerResponse::BrokerRegistration(response) => response,
@@ -282,6 +295,7 @@ impl Fixture {
 pub(super) fn state(leader: i32, isr: &[i32], leader_epoch: i32, partition_epoch: i32) -> PartitionState {
     PartitionState {
         isr: isr.iter().map(|id| NodeId(*id)).collect(),
+        elr: Vec::new(),
         leader: NodeId(leader),
         leader_epoch: crate::ids::LeaderEpoch(leader_epoch),
         partition_epoch,

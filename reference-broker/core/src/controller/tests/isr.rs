@@ -96,7 +96,7 @@ fn a_sender_with_an_old_broker_epoch_is_refused_whole() {
 #[test]
 fn a_voter_that_does_not_lead_refuses_and_a_fetch_names_who_does() {
     let mut it = leader_one();
-    it.controller.quorum.depose(Some(crate::ids::NodeId(101)));
+    it.controller.quorum.depose(crate::ids::NodeId(101));
     let answer = it.alter(1, "t", (0, 0), &[1]);
     assert_eq!(answer.error_code, ResponseError::NotController.code());
     let created = it.create("u", 1, 1);

@@ -1,8 +1,11 @@
+use kafka_protocol::ResponseError;
+
 use super::fixture::{CONTROLLER, Fixture, state};
-use crate::controller::{Controller, ControllerResponse, MetadataAudit, MetadataRecord};
+use crate::controller::{Controller, ControllerResponse, MetadataAudit, MetadataRecord, load_snapshot};
 use crate::disk::{DiskError, MemDisk};
 use crate::ids::LeaderEpoch;
-use crate::node::{BootError, Peer};
+use crate::node::BootError;
+use crate::quorum::SnapshotId;
 
 fn busy() -> Fixture {
     let mut it = Fixture::new();
@@ -98,14 +101,13 @@ fn nothing_is_answered_once_the_log_has_failed() {
 }
 
 #[test]
-fn a_quorum_of_several_voters_does_not_boot_yet() {
-    let it = Fixture::new();
-    let mut config = it.config.clone();
-    config.controllers.push(Peer { node: crate::ids::NodeId(101), ..config.controllers[0].clone() });
+fn a_controller_that_is_no_voter_does_not_boot() {
+    let mut config = Fixture::new().config;
+    config.controllers[0].node = crate::ids::NodeId(101);
     let Err(BootError::BadData(reason)) =
         Controller::boot(&config, super::fixture::at(0), &mut MemDisk::new())
     else {
-        panic!("two voters cannot agree without votes")
+        panic!("it boots")
     };
     assert!(reason.contains("hint:"), "{reason}");
 }
@@ -125,7 +127,12 @@ fn every_record_survives_its_encoding() {
     let kinds: std::collections::BTreeSet<u8> =
         records.iter().map(|(_, record)| record.encode()[0]).collect();
     assert_eq!(kinds, (0..8).collect());
-    for (_, record) in &records {
+    let mut records: Vec<MetadataRecord> = records.into_iter().map(|(_, record)| record).collect();
+    let mut registration = records[1].clone();
+    let MetadataRecord::RegisterBroker { rack, .. } = &mut registration else { panic!("{registration:?}") };
+    *rack = Some("here".into());
+    records.push(registration);
+    for record in &records {
         let bytes = record.encode();
         assert_eq!(MetadataRecord::decode(&bytes).as_ref(), Ok(record));
         for length in 0..bytes.len() {
@@ -160,4 +167,99 @@ fn the_audit_sees_two_leaders_in_one_epoch_and_a_stranger_in_the_in_sync_set() {
         format!("leader epoch {} has leaders {} and 1", old.leader_epoch, old.leader),
     ];
     assert_eq!(found, expected.each_ref().map(String::as_str));
+}
+
+fn with_snapshots() -> Fixture {
+    let mut it = Fixture::with(|config| {
+        config.metadata_snapshot_bytes = 200;
+        config.metadata_segment_bytes = 300;
+        config.quorum_snapshot_fetch_bytes = 50;
+    });
+    for id in 1..=3 {
+        it.join(id, id as u128);
+    }
+    for name in ["t", "u", "v", "w"] {
+        it.create_with(name, 3, 3, &[("flush.ms", "5")]);
+        it.pass(100, &[1, 2, 3]);
+    }
+    assert_eq!(it.alter(2, "w", (0, 0), &[1, 2]).error_code, 0);
+    it
+}
+
+#[test]
+fn the_image_of_a_snapshot_is_the_image_that_it_was_made_of() {
+    let it = with_snapshots();
+    let image = it.controller.image().clone();
+    let id = SnapshotId { end: image.next_offset(), epoch: image.epoch() };
+    let bytes = crate::quorum::encode_snapshot(id, 5, &crate::controller::snapshot::values(&image));
+    assert_eq!(load_snapshot(id, bytes), Ok(image));
+    let kinds: std::collections::BTreeSet<u8> =
+        crate::controller::snapshot::values(it.controller.image()).iter().map(|value| value[0]).collect();
+    assert_eq!(kinds, [0, 3, 4, 7, 8].into(), "state, and no history");
+    let without = it.controller.image().broker(crate::ids::NodeId(1)).unwrap().clone();
+    let with = crate::controller::BrokerImage { rack: Some("here".into()), ..without.clone() };
+    for image in [without, with] {
+        let broker = MetadataRecord::Broker { broker: crate::ids::NodeId(1), image };
+        let bytes = broker.encode();
+        assert_eq!(MetadataRecord::decode(&bytes), Ok(broker));
+        for length in 0..bytes.len() {
+            assert!(MetadataRecord::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
+        }
+    }
+    assert!(!it.failed);
+}
+
+#[test]
+fn the_log_is_deleted_behind_a_snapshot_and_a_restart_loses_nothing() {
+    let mut it = with_snapshots();
+    let before = it.controller.image().clone();
+    let (start, snapshot) =
+        (it.controller.quorum().log_start(), it.controller.quorum().newest_snapshot().unwrap());
+    assert!(
+        start.0 > 0 && start < snapshot.end && snapshot.end <= before.next_offset(),
+        "{start} {snapshot}"
+    );
+    it.restart();
+    let mut expected = before;
+    let epoch = LeaderEpoch(expected.epoch().0 + 1);
+    let record = MetadataRecord::LeaderChange { leader: CONTROLLER, epoch };
+    let offset = expected.next_offset();
+    expected.apply(offset, &record, &mut crate::controller::ImageDelta::default()).unwrap();
+    assert_eq!(*it.controller.image(), expected);
+}
+
+#[test]
+fn a_reader_of_what_is_deleted_is_sent_to_the_snapshot() {
+    let mut it = with_snapshots();
+    let newest = it.controller.quorum().newest_snapshot().unwrap();
+    let partition = it.fetch(0, -1).responses[0].partitions[0].clone();
+    let offered = (partition.snapshot_id.end_offset, partition.snapshot_id.epoch);
+    assert_eq!(offered, (newest.end.0, newest.epoch.0));
+    assert!(partition.records.unwrap_or_default().is_empty());
+    let again = it.fetch(newest.end.0, newest.epoch.0).responses[0].partitions[0].clone();
+    assert_eq!(again.snapshot_id.end_offset, -1, "from there on the log is enough");
+    // The last one but one is still handed out, others are not.
+    let asked = crate::quorum::ChunkAsked {
+        replica: crate::ids::NodeId(1),
+        epoch: LeaderEpoch::NONE,
+        id: newest,
+        position: 0,
+        max_bytes: 50,
+    };
+    let ask = |it: &mut Fixture, asked| {
+        let cluster_id = it.config.cluster_id.clone();
+        match it.ask(crate::quorum::chunk_request(&cluster_id, asked)) {
+            ControllerResponse::FetchSnapshot(response) => response.topics[0].partitions[0].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = ask(&mut it, asked);
+    assert_eq!((first.error_code, first.unaligned_records.len(), first.position), (0, 50, 0));
+    let beyond = ask(&mut it, crate::quorum::ChunkAsked { position: first.size as u64, ..asked });
+    assert_eq!(beyond.error_code, ResponseError::PositionOutOfRange.code());
+    let gone = SnapshotId { end: crate::ids::Offset(1), ..newest };
+    let gone = ask(&mut it, crate::quorum::ChunkAsked { id: gone, ..asked });
+    assert_eq!(gone.error_code, ResponseError::SnapshotNotFound.code());
+    let newer = ask(&mut it, crate::quorum::ChunkAsked { epoch: LeaderEpoch(99), ..asked });
+    assert_eq!(newer.error_code, ResponseError::UnknownLeaderEpoch.code());
 }

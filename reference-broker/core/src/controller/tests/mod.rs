@@ -2,8 +2,10 @@
 
 mod brokers;
 mod channel;
+mod elections;
 mod fixture;
 mod isr;
 mod metadata_log;
 mod random;
+mod reassignment;
 mod topics;

@@ -20,6 +20,8 @@ enum Step {
         right: bool,
     },
     Delete(i32),
+    Move(i32, Option<Vec<i32>>),
+    ElectPreferred,
     Restart,
 }
 
@@ -41,6 +43,9 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (broker(), 0..3_i32, (0..4_i32, 0..6_i32), some_brokers(), proptest::bool::weighted(0.7))
             .prop_map(|(leader, topic, epochs, isr, right)| Step::Alter { leader, topic, epochs, isr, right }),
         1 => (0..3_i32).prop_map(Step::Delete),
+        3 => (0..3_i32, proptest::option::weighted(0.8, some_brokers().prop_shuffle()))
+            .prop_map(|(topic, target)| Step::Move(topic, target)),
+        1 => Just(Step::ElectPreferred),
         1 => Just(Step::Restart),
     ]
 }
@@ -77,6 +82,12 @@ fn carry_out(it: &mut Fixture, incarnation: &mut u128, step: &Step) {
         Step::Delete(topic) => {
             let name = kafka_protocol::messages::TopicName(format!("t{topic}").into());
             it.ask(kafka_protocol::messages::DeleteTopicsRequest::default().with_topic_names(vec![name]));
+        }
+        Step::Move(topic, target) => {
+            it.ask(super::reassignment::of_topic(&format!("t{topic}"), target.as_deref()));
+        }
+        Step::ElectPreferred => {
+            it.ask(kafka_protocol::messages::ElectLeadersRequest::default().with_topic_partitions(None));
         }
         Step::Restart => it.restart(),
     }

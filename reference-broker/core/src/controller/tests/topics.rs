@@ -69,7 +69,7 @@ fn settings_are_checked_and_kept() {
         ("min.insync.replicas", "0"),
         ("min.insync.replicas", "two"),
         ("flush", "1"),
-        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "forget"),
     ] {
         let answer = it.create_with("a", 1, 1, &[bad]);
         assert_eq!(answer.topics[0].error_code, ResponseError::InvalidConfig.code(), "{bad:?}");

@@ -3,6 +3,7 @@
 use kafka_protocol::ResponseError;
 
 use super::world::{SESSION_MS, World, commit, config, join, sync};
+use crate::coordinator::StoredRecord;
 
 #[test]
 fn members_go_on_under_a_new_coordinator() {
@@ -80,8 +81,9 @@ fn a_record_that_cannot_be_read_does_not_hide_the_others() {
     world.send(commit("g", "", -1, 0, 42), 9);
     world.settle_all();
     for records in world.log.values_mut() {
-        records.insert(0, (bytes::Bytes::from_static(b"\0\x09?"), None));
-        records.insert(0, (bytes::Bytes::new(), Some(bytes::Bytes::new())));
+        let stored = |key, value| StoredRecord::Record { producer: None, key, value };
+        records.insert(0, stored(bytes::Bytes::from_static(b"\0\x09?"), None));
+        records.insert(0, stored(bytes::Bytes::new(), Some(bytes::Bytes::new())));
     }
     world.fail_over();
     assert_eq!(world.fetched("g", 0), 42);

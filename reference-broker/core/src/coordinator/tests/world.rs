@@ -11,37 +11,66 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
     GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest,
-    OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse, TopicName,
+    OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse, TopicName, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
+use uuid::Uuid;
 
+use crate::controller::TopicId;
 use crate::coordinator::response::text;
 use crate::coordinator::{
-    AppendToken, CoordinatorConfig, CoordinatorEffect, CoordinatorSnapshot, GroupCoordinator, GroupRequest,
-    GroupResponse, ReplyId, RequestContext, TopicView,
+    AppendToken, ConsumerGroup, CoordinatorConfig, CoordinatorEffect, CoordinatorSnapshot, GroupCoordinator,
+    GroupRequest, GroupResponse, ReplyId, RequestContext, StoredRecord, TopicView,
 };
 use crate::defects::Defects;
-use crate::ids::{LeaderEpoch, Offset, PartitionId};
+use crate::ids::{LeaderEpoch, Offset, PartitionId, ProducerId};
 use crate::node::Now;
 
 pub(super) const PARTITIONS: i32 = 3;
 pub(super) const SESSION_MS: i32 = 10_000;
 pub(super) const REBALANCE_MS: i32 = 60_000;
+pub(super) const RETENTION_MS: u64 = 24 * 3_600_000;
 
-pub(super) type Batch = Vec<(Bytes, Option<Bytes>)>;
+pub(super) type Batch = Vec<StoredRecord>;
 
-/// Topic `orders` with four partitions whose high watermark is 1,000.
-pub(super) struct Topics;
+/// Topics with their partitions, whose high watermark is 1,000.
+pub(super) struct Topics(pub(super) BTreeMap<&'static str, i32>);
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self(BTreeMap::from([("orders", 4)]))
+    }
+}
+
+pub(super) fn topic_id(name: &str) -> TopicId {
+    let number = name.bytes().fold(1u128, |number, byte| number << 8 | u128::from(byte));
+    TopicId(Uuid::from_u128(number))
+}
 
 impl TopicView for Topics {
     fn contains(&self, topic: &str, partition: PartitionId) -> bool {
-        topic == "orders" && (0..4).contains(&partition.0)
+        self.0.get(topic).is_some_and(|count| (0..*count).contains(&partition.0))
     }
 
     fn high_watermark(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
         self.contains(topic, partition).then_some(Offset(1_000))
+    }
+
+    fn topic(&self, name: &str) -> Option<(TopicId, i32)> {
+        self.0.get(name).map(|count| (topic_id(name), *count))
+    }
+
+    fn name(&self, topic: TopicId) -> Option<String> {
+        self.0.keys().find(|name| topic_id(name) == topic).map(|name| (*name).to_owned())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().map(|name| (*name).to_owned()).collect()
     }
 }
 
@@ -54,6 +83,10 @@ pub(super) fn config() -> CoordinatorConfig {
         max_session_timeout_ms: 300_000,
         offsets_commit_timeout_ms: 5_000,
         offset_metadata_max_bytes: 4096,
+        offsets_retention_ms: RETENTION_MS,
+        offsets_retention_check_interval_ms: RETENTION_MS / 10,
+        consumer_session_timeout_ms: SESSION_MS as u64,
+        consumer_heartbeat_interval_ms: 3_000,
         defects: Defects::NONE,
     }
 }
@@ -62,6 +95,7 @@ pub(super) fn config() -> CoordinatorConfig {
 pub(super) struct World {
     pub(super) coordinator: GroupCoordinator,
     pub(super) config: CoordinatorConfig,
+    pub(super) topics: Topics,
     pub(super) now: Now,
     epoch: LeaderEpoch,
     /// What is committed, by partition.
@@ -80,6 +114,7 @@ impl World {
         let mut world = Self {
             coordinator: GroupCoordinator::new(config.clone()),
             config,
+            topics: Topics::default(),
             now: Now { mono_ns: 1_000_000_000, wall_ms: 1_700_000_000_000 },
             epoch: LeaderEpoch(0),
             log: BTreeMap::new(),
@@ -129,6 +164,10 @@ impl World {
 
     pub(super) fn assert_matches_the_log(&self) {
         let (live, reloaded) = (self.coordinator.snapshot(), self.reloaded());
+        for (group, snapshot) in &live.groups {
+            let shared = snapshot.consumer.as_ref().and_then(ConsumerGroup::shared_partition);
+            assert_eq!(shared, None, "two members of `{group}` have it");
+        }
         if let Some(group) = live.diverges_from(&reloaded) {
             panic!(
                 "`{group}` is {:#?}, and from the log {:#?}",
@@ -141,8 +180,11 @@ impl World {
     fn take(&mut self, out: Vec<CoordinatorEffect>) {
         for effect in out {
             match effect {
-                CoordinatorEffect::Append { partition, records, token } => {
+                CoordinatorEffect::Append { partition, records, producer, token } => {
                     assert!(!records.is_empty());
+                    let producer = producer.map(|(id, _)| id);
+                    let stored = |(key, value)| StoredRecord::Record { producer, key, value };
+                    let records = records.into_iter().map(stored).collect();
                     self.appends.push_back((partition, records, token));
                 }
                 CoordinatorEffect::Reply { reply, response } => {
@@ -159,8 +201,8 @@ impl World {
         let reply = ReplyId(self.next_reply);
         self.next_reply += 1;
         self.open.insert(reply, version);
-        let context =
-            RequestContext { version, client_id: "client", client_host: "/127.0.0.1", topics: &Topics };
+        let topics = &self.topics;
+        let context = RequestContext { version, client_id: "client", client_host: "/127.0.0.1", topics };
         let mut out = Vec::new();
         self.coordinator.handle(self.now, request, reply, &context, &mut out);
         self.take(out);
@@ -202,7 +244,18 @@ impl World {
             GroupResponse::List(response) => response.error_code,
             GroupResponse::Delete(response) => response.results[0].error_code,
             GroupResponse::OffsetDelete(response) => response.error_code,
+            GroupResponse::ConsumerHeartbeat(response) => response.error_code,
+            GroupResponse::ConsumerDescribe(response) => response.groups[0].error_code,
+            GroupResponse::TxnOffsetCommit(response) => response.topics[0].partitions[0].error_code,
         }
+    }
+
+    /// A marker of this producer is committed in the partition of a group.
+    pub(super) fn end_transaction(&mut self, group: &str, producer: i64, commit: bool) {
+        let (partition, producer) = (self.coordinator.partition_for(group), ProducerId(producer));
+        self.log.entry(partition).or_default().push(StoredRecord::Marker { producer, commit });
+        self.coordinator.transaction_ended(partition, producer, commit);
+        self.assert_matches_the_log();
     }
 
     /// The oldest append is committed, or refused.
@@ -212,7 +265,7 @@ impl World {
             self.log.entry(partition).or_default().extend(records);
         }
         let mut out = Vec::new();
-        self.coordinator.appended(self.now, token, result, &mut out);
+        self.coordinator.appended(self.now, token, result, &self.topics, &mut out);
         self.take(out);
         true
     }
@@ -231,7 +284,7 @@ impl World {
             }
             self.set_time(due_ns);
             let mut out = Vec::new();
-            self.coordinator.tick(self.now, &mut out);
+            self.coordinator.tick(self.now, &self.topics, &mut out);
             self.take(out);
             let next_ns = self.coordinator.next_tick_ns();
             assert!(next_ns > self.now.mono_ns, "the tick at {due_ns} left something that is due");
@@ -307,6 +360,9 @@ fn encode(response: &GroupResponse, version: i16) {
         GroupResponse::List(response) => response.encode(buffer, version),
         GroupResponse::Delete(response) => response.encode(buffer, version),
         GroupResponse::OffsetDelete(response) => response.encode(buffer, version),
+        GroupResponse::ConsumerHeartbeat(response) => response.encode(buffer, version),
+        GroupResponse::ConsumerDescribe(response) => response.encode(buffer, version),
+        GroupResponse::TxnOffsetCommit(response) => response.encode(buffer, version),
     };
     if let Err(error) = result {
         panic!("version {version} cannot carry {response:?}: {error}");
@@ -403,6 +459,31 @@ pub(super) fn commit(
         OffsetCommitRequest::default()
             .with_group_id(group_id(group))
             .with_generation_id_or_member_epoch(generation)
+            .with_member_id(text(member_id))
+            .with_topics(vec![topic]),
+    )
+}
+
+pub(super) fn commit_in_transaction(
+    group: &str,
+    (producer_id, epoch): (i64, i16),
+    (member_id, generation): (&str, i32),
+    partition: i32,
+    offset: i64,
+) -> GroupRequest {
+    let partition = TxnOffsetCommitRequestPartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_metadata(Some(text("note")));
+    let topic = TxnOffsetCommitRequestTopic::default()
+        .with_name(TopicName(text("orders")))
+        .with_partitions(vec![partition]);
+    GroupRequest::TxnOffsetCommit(
+        TxnOffsetCommitRequest::default()
+            .with_group_id(group_id(group))
+            .with_producer_id(producer_id.into())
+            .with_producer_epoch(epoch)
+            .with_generation_id(generation)
             .with_member_id(text(member_id))
             .with_topics(vec![topic]),
     )

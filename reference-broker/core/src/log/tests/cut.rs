@@ -25,6 +25,16 @@ fn a_log_can_be_cut_at_every_offset_and_goes_on_from_there() {
 }
 
 #[test]
+fn a_cut_is_durable_before_anything_follows_it() {
+    // What follows may go to a new segment, and be flushed with it. 1. Segment 0 holds 0..25 and is cut to 23. 2. Segment 23 is
+    // created, written and flushed. 3. Power is lost: with its old end segment 0 would overlap the other.
+    let mut disk = MemDisk::new();
+    let mut log = filled(3, &LogConfig::default(), &mut disk);
+    log.truncate_to(Offset(2), &mut disk).unwrap();
+    assert!(!disk.is_unflushed(&active_path(&log)));
+}
+
+#[test]
 fn a_cut_inside_a_batch_takes_the_whole_batch() {
     let mut disk = MemDisk::new();
     let mut log = open(&small(), &mut disk);

@@ -1,18 +1,22 @@
 //! Tests of the log as a whole.
 
 mod append;
+mod clean;
 mod cut;
 mod model;
 mod planted;
+mod prefix;
 mod read;
 mod recovery;
+mod retention;
+mod transactions;
 
 use bytes::Bytes;
 
-use super::{AppendError, Appended, LogConfig, PartitionLog};
+use super::{AppendError, Appended, LogConfig, PartitionLog, TransactionEnd};
 use crate::disk::MemDisk;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence};
-use crate::record::{self, BatchBuilder};
+use crate::record::{self, BatchBuilder, BatchHeader, Marker};
 
 const DIRECTORY: &str = "data/orders-0";
 
@@ -21,7 +25,7 @@ fn small() -> LogConfig {
 }
 
 fn open(config: &LogConfig, disk: &mut MemDisk) -> PartitionLog {
-    PartitionLog::open(DIRECTORY, config.clone(), disk).unwrap()
+    PartitionLog::open(DIRECTORY, *config, disk).unwrap()
 }
 
 /// `count` records with values of 20 bytes.
@@ -36,6 +40,47 @@ fn from_producer(id: i64, epoch: i16, sequence: i32) -> Bytes {
         .producer(ProducerId(id), ProducerEpoch(epoch), Sequence(sequence))
         .record(None, Some(b"value"))
         .build()
+}
+
+fn transactional(id: i64, epoch: i16, sequence: i32) -> Bytes {
+    BatchBuilder::new(1000)
+        .producer(ProducerId(id), ProducerEpoch(epoch), Sequence(sequence))
+        .transactional()
+        .record(None, Some(b"value"))
+        .build()
+}
+
+/// Appends a batch of a transaction, about which the coordinator was asked if need be.
+fn append_verified(
+    log: &mut PartitionLog,
+    batch: Bytes,
+    epoch: i32,
+    disk: &mut MemDisk,
+) -> Result<Appended, AppendError> {
+    let header = BatchHeader::parse(&batch).unwrap();
+    if let Some(guard) = log.begin_verification(&header) {
+        log.verified(header.producer_id, guard);
+    }
+    append(log, batch, epoch, disk)
+}
+
+fn mark(
+    log: &mut PartitionLog,
+    (id, epoch): (i64, i16),
+    commit: bool,
+    leader_epoch: i32,
+    disk: &mut MemDisk,
+) -> Result<Appended, AppendError> {
+    log.append_marker(ending(id, epoch, commit), LeaderEpoch(leader_epoch), 5_000, disk)
+}
+
+fn ending(id: i64, epoch: i16, commit: bool) -> TransactionEnd {
+    TransactionEnd {
+        producer: ProducerId(id),
+        producer_epoch: ProducerEpoch(epoch),
+        bumped: false,
+        marker: Marker { commit, coordinator_epoch: 3 },
+    }
 }
 
 fn append(
@@ -54,6 +99,10 @@ fn filled(batches: usize, config: &LogConfig, disk: &mut MemDisk) -> PartitionLo
         append(&mut log, plain(1), 1, disk).unwrap();
     }
     log
+}
+
+fn active_path(log: &PartitionLog) -> String {
+    log.active().path()
 }
 
 /// All bytes of the log, read in pieces.

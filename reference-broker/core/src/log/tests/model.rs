@@ -17,6 +17,13 @@ enum Step {
     AppendFrom {
         producer: i64,
     },
+    AppendInTransaction {
+        producer: i64,
+    },
+    EndTransaction {
+        producer: i64,
+        commit: bool,
+    },
     Elect,
     Truncate {
         fraction: f64,
@@ -34,6 +41,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1..4_usize, 0..120_usize, 0..1000_i64)
             .prop_map(|(records, value_bytes, timestamp)| Step::Append { records, value_bytes, timestamp }),
         6 => (1..4_i64).prop_map(|producer| Step::AppendFrom { producer }),
+        6 => (11..14_i64).prop_map(|producer| Step::AppendInTransaction { producer }),
+        4 => (11..14_i64, any::<bool>())
+            .prop_map(|(producer, commit)| Step::EndTransaction { producer, commit }),
         2 => Just(Step::Elect),
         1 => (0.0..1.2_f64).prop_map(|fraction| Step::Truncate { fraction }),
         2 => Just(Step::Flush),
@@ -57,7 +67,11 @@ impl Model {
     }
 
     fn append(&mut self, batch: Bytes) {
-        let appended = append(&mut self.log, batch, self.epoch, &mut self.disk).unwrap();
+        let appended = append_verified(&mut self.log, batch, self.epoch, &mut self.disk).unwrap();
+        self.appended(appended);
+    }
+
+    fn appended(&mut self, appended: Appended) {
         assert_eq!((appended.first_offset.0, appended.duplicate), (self.end(), false));
         let stored = self.log.read(appended.first_offset, self.log.log_end_offset(), 0, true, &mut self.disk);
         let batch = record::batches(stored.unwrap().concat().into()).next().unwrap().unwrap();
@@ -66,7 +80,9 @@ impl Model {
     }
 
     fn next_sequence(&self, producer: i64) -> i32 {
-        let last = self.batches.iter().rev().find(|batch| batch.header.producer_id.0 == producer);
+        let of_producer =
+            |batch: &&Batch| batch.header.producer_id.0 == producer && !batch.header.is_control();
+        let last = self.batches.iter().rev().find(of_producer);
         last.map_or(0, |batch| batch.header.last_sequence().0 + 1)
     }
 
@@ -89,7 +105,7 @@ impl Model {
         }
         // An honest disk does not lose what was durable: the log must not open. Life begins anew.
         self.disk.close_all();
-        let refused = PartitionLog::open(DIRECTORY, self.config.clone(), &mut self.disk);
+        let refused = PartitionLog::open(DIRECTORY, self.config, &mut self.disk);
         assert!(matches!(refused, Err(LogError::Damaged { .. })));
         self.disk = MemDisk::new();
         self.batches.clear();
@@ -111,6 +127,14 @@ impl Model {
                 let again =
                     append(&mut self.log, from_producer(producer, 0, sequence), self.epoch, &mut self.disk);
                 assert!(again.unwrap().duplicate);
+            }
+            Step::AppendInTransaction { producer } => {
+                let sequence = self.next_sequence(producer);
+                self.append(transactional(producer, 0, sequence));
+            }
+            Step::EndTransaction { producer, commit } => {
+                let marked = mark(&mut self.log, (producer, 0), commit, self.epoch, &mut self.disk).unwrap();
+                self.appended(marked);
             }
             Step::Elect => {
                 self.epoch += 1;
@@ -142,8 +166,11 @@ impl Model {
         assert!(contents(&self.log, &mut self.disk) == truth, "other bytes");
 
         let mut producers = ProducerStates::default();
-        self.batches.iter().for_each(|batch| producers.update(&batch.header));
+        for batch in &self.batches {
+            producers.update(&batch.header, Marker::of(batch));
+        }
         assert_eq!(self.log.producers, producers);
+        self.compare_transactions();
 
         for batch in &self.batches {
             let header = batch.header;
@@ -159,6 +186,40 @@ impl Model {
             let first = records.into_iter().find(|record| record.timestamp >= timestamp);
             let found = self.log.offset_for_timestamp(timestamp, &mut self.disk).unwrap();
             assert_eq!(found.map(|found| found.0), first.map(|record| record.offset), "time {timestamp}");
+        }
+    }
+}
+
+impl Model {
+    /// By the first and the last offset of each transaction: whether it was committed, or `None` while it is open.
+    fn transactions(&self) -> Vec<(i64, i64, Option<bool>)> {
+        let mut transactions: Vec<(i64, i64, i64, Option<bool>)> = Vec::new();
+        for batch in self.batches.iter().filter(|batch| batch.header.is_transactional()) {
+            let (producer, offset) = (batch.header.producer_id.0, batch.header.base_offset.0);
+            let open = transactions.iter_mut().find(|(id, .., ended)| *id == producer && ended.is_none());
+            match (open, Marker::of(batch)) {
+                (Some(open), Some(marker)) => (open.2, open.3) = (offset, Some(marker.commit)),
+                (None, None) => transactions.push((producer, offset, i64::MAX, None)),
+                (Some(_), None) | (None, Some(_)) => {}
+            }
+        }
+        transactions.into_iter().map(|(_, first, last, ended)| (first, last, ended)).collect()
+    }
+
+    fn compare_transactions(&self) {
+        let transactions = self.transactions();
+        let open = transactions.iter().filter(|(.., ended)| ended.is_none()).map(|(first, ..)| *first).min();
+        assert_eq!(self.log.last_stable_offset(self.log.log_end_offset()).0, open.unwrap_or(self.end()));
+        for (from, to) in [(0, self.end()), (self.end() / 3, self.end() / 2), (self.end() / 2, self.end())] {
+            let aborted = transactions.iter().filter(|(_, _, ended)| *ended == Some(false));
+            let mut expected: Vec<_> = aborted
+                .filter(|(first, last, _)| *last >= from && *first < to)
+                .map(|(first, last, _)| (*last, *first))
+                .collect();
+            expected.sort_unstable();
+            let found = self.log.aborted_in(Offset(from), Offset(to));
+            let found: Vec<_> = found.iter().map(|entry| (entry.marker.0, entry.first.0)).collect();
+            assert_eq!(found, expected, "{from}..{to}");
         }
     }
 }

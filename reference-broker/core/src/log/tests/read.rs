@@ -110,3 +110,60 @@ fn the_tail_and_the_file_hold_the_same() {
     assert_eq!(contents(&reopened, &mut disk), hot);
     assert!(BatchHeader::validate(&hot).is_ok());
 }
+
+#[test]
+fn a_batch_that_has_changed_on_the_disk_goes_to_nobody() {
+    let mut disk = MemDisk::new();
+    let log = filled(6, &LogConfig { tail_bytes: 0, ..LogConfig::default() }, &mut disk);
+    let (path, size) = (active_path(&log), plain(1).len());
+    disk.contents_mut(&path).unwrap()[3 * size - 1] ^= 1;
+    let mut read = |from| log.read(Offset(from), Offset(6), 10_000, true, &mut disk);
+    assert_eq!(bases(read(0).unwrap().concat()), [0, 1]);
+    let error = read(2).unwrap_err();
+    assert!(matches!(&error, LogError::Damaged { position, .. } if *position == 2 * size as u64), "{error}");
+    assert_eq!(error.code(), 2);
+    assert_eq!(bases(read(3).unwrap().concat()), [3, 4, 5]);
+}
+
+#[test]
+fn a_segment_that_has_lost_its_end_is_damaged_and_not_waited_for() {
+    let mut disk = MemDisk::new();
+    let mut log = filled(20, &cold(), &mut disk);
+    flush(&mut log, &mut disk);
+    let (first, next) = (log.segments[0].path(), log.segments[1].base);
+    disk.close_all();
+    let mut opened = 0;
+    for cut in 1..disk.contents(&first).unwrap().len() {
+        let mut disk = disk.clone();
+        let length = disk.contents(&first).unwrap().len();
+        disk.contents_mut(&first).unwrap().truncate(length - cut);
+        let error = match PartitionLog::open(DIRECTORY, cold(), &mut disk) {
+            Ok(log) => {
+                opened += 1;
+                assert!(log.read(next, Offset(20), 1, true, &mut disk).is_ok());
+                log.read(Offset(next.0 - 1), Offset(20), 1, true, &mut disk).unwrap_err()
+            }
+            Err(error) => error,
+        };
+        assert!(matches!(error, LogError::Damaged { .. }), "{cut} bytes less: {error}");
+    }
+    assert!(opened > 0, "an index hides some of it until it is read");
+}
+
+#[test]
+fn an_index_that_leads_astray_costs_time_only() {
+    let mut disk = MemDisk::new();
+    let mut log = filled(20, &cold(), &mut disk);
+    flush(&mut log, &mut disk);
+    let whole = contents(&log, &mut disk);
+    disk.close_all();
+    let index = disk.contents_mut(&format!("{DIRECTORY}/00000000000000000000.index")).unwrap();
+    let last = index.len() - 1;
+    index[last] ^= 1;
+    let log = open(&cold(), &mut disk);
+    assert_eq!(contents(&log, &mut disk), whole);
+    for offset in 0..20 {
+        let first = log.read(Offset(offset), Offset(20), 1, true, &mut disk).unwrap().concat();
+        assert_eq!(bases(first), [offset]);
+    }
+}

@@ -13,7 +13,7 @@ use crate::controller::channel::ChannelEffect;
 use crate::controller::{
     ControllerResponse, ImageDelta, PartitionImage, PartitionState, TopicId, TopicImage, TopicPartitionId,
 };
-use crate::defects::Defects;
+use crate::defects::{Defect, Defects};
 use crate::ids::{LeaderEpoch, NodeId, Offset, PartitionId};
 use crate::log::{LogConfig, PartitionLog};
 use crate::node::connections::ReplyTo;
@@ -21,7 +21,8 @@ use crate::node::dialled::Purpose;
 use crate::replication::{Partition, PartitionSettings, Transition};
 use crate::wire::Asked;
 
-use super::{Broker, NS_PER_MS, OFFSETS_TOPIC, Turn, topics};
+use super::strays::directory;
+use super::{Broker, NS_PER_MS, Turn, is_internal, topics};
 
 /// What an answer of the controller is for.
 #[derive(Debug)]
@@ -91,13 +92,10 @@ impl Broker {
     /// The controllers' log is another one: no role that the old one gave holds any more. The logs stay.
     fn image_reset(&mut self, turn: &mut Turn<'_>) {
         tracing::warn!("the controllers' log has been replaced");
-        let partitions: Vec<_> =
-            self.partitions.iter().map(|(id, p)| (*id, p.topic() == OFFSETS_TOPIC)).collect();
-        for (id, of_groups) in partitions {
+        let partitions: Vec<_> = self.partitions.iter().map(|(id, p)| (*id, p.topic().to_owned())).collect();
+        for (id, topic) in partitions {
             self.unfollow(id);
-            if of_groups {
-                self.offsets_partition_lost(id, turn);
-            }
+            self.partition_lost(id, &topic, turn);
             if let Some(partition) = self.partitions.get_mut(&id) {
                 partition.forget_role();
             }
@@ -106,6 +104,9 @@ impl Broker {
     }
 
     fn image_changed(&mut self, delta: &ImageDelta, turn: &mut Turn<'_>) {
+        if !std::mem::replace(&mut self.strays_removed, true) {
+            self.remove_strays(turn);
+        }
         for topic in &delta.topics_removed {
             for partition in topic.partitions.keys() {
                 self.drop_partition(
@@ -121,6 +122,9 @@ impl Broker {
         for id in &delta.partitions {
             self.partition_changed(*id, turn);
         }
+        for topic in &delta.topics_changed {
+            self.settings_changed(*topic);
+        }
     }
 
     /// Another broker has registered, perhaps with another process: what its last one had is forgotten.
@@ -130,6 +134,8 @@ impl Broker {
                 partition.follower_restarted(node, broker.epoch);
             }
         }
+        // A deletion of records does not wait for a broker that is gone.
+        self.touched.extend(self.partitions.keys().filter(|id| self.deletes.is_watched(**id)));
         self.leader_moved(node, turn);
     }
 
@@ -137,13 +143,21 @@ impl Broker {
         let image = self.channel.image();
         let (Some(topic), Some(partition)) = (image.topic(id.topic), image.partition(id)) else { return };
         if !partition.replicas.contains(&self.config.node_id) {
+            if self.partitions.contains_key(&id) {
+                // It has moved to other brokers (KIP-455).
+                let name = topic.name.clone();
+                self.drop_partition(id, &name, turn);
+            }
             return;
         }
         let (settings, name, partition_image) = (self.settings(topic), topic.name.clone(), partition.clone());
         if !self.partitions.contains_key(&id) {
             match self.open(id, &name, settings, turn) {
                 Ok(partition) => self.partitions.insert(id, partition),
-                Err(error) => return super::fail(&error, turn),
+                Err(error) => {
+                    let is_only_replica = partition_image.replicas.len() == 1;
+                    return self.open_failed(id, &name, is_only_replica, &error, turn);
+                }
             };
         }
         self.apply(id, &name, &partition_image, settings, turn);
@@ -170,9 +184,7 @@ impl Broker {
             Transition::Leader => {
                 tracing::info!(topic, partition = id.partition.0, epoch = leader_epoch.0, "leads");
                 self.unfollow(id);
-                if topic == OFFSETS_TOPIC {
-                    self.offsets_partition_won(id, leader_epoch, turn);
-                }
+                self.partition_won(id, topic, leader_epoch, turn);
             }
             Transition::Follower => {
                 tracing::info!(
@@ -183,19 +195,33 @@ impl Broker {
                     "follows"
                 );
                 self.follow(id, leader);
-                if topic == OFFSETS_TOPIC {
-                    self.offsets_partition_lost(id, turn);
-                }
+                self.partition_lost(id, topic, turn);
             }
             Transition::InSyncSet | Transition::None => {}
         }
+    }
+
+    /// The settings of a topic hold from now on.
+    fn settings_changed(&mut self, topic: TopicId) {
+        let Some(image) = self.channel.image().topic(topic) else { return };
+        let (settings, config) = (self.settings(image), self.log_config(image));
+        for (id, partition) in self.partitions.iter_mut().filter(|(id, _)| id.topic == topic) {
+            partition.set_settings(settings);
+            partition.log.configure(config);
+            partition.advance_high_watermark();
+            self.touched.insert(*id);
+        }
+    }
+
+    fn log_config(&self, topic: &TopicImage) -> LogConfig {
+        LogConfig { defects: self.settings(topic).defects, ..topic.log_config(&self.config) }
     }
 
     fn settings(&self, topic: &TopicImage) -> PartitionSettings {
         PartitionSettings {
             min_insync_replicas: topic.min_insync_replicas(self.config.min_insync_replicas).max(1) as usize,
             flush: topic.flush_policy(self.config.flush),
-            defects: if topic.name == OFFSETS_TOPIC { Defects::NONE } else { self.config.defects },
+            defects: if is_internal(&topic.name) { Defects::NONE } else { self.config.defects },
         }
     }
 
@@ -207,16 +233,7 @@ impl Broker {
         turn: &mut Turn<'_>,
     ) -> Result<Partition, crate::log::LogError> {
         let topic = self.channel.image().topic(id.topic);
-        let config = LogConfig {
-            segment_bytes: topic
-                .map_or(self.config.segment_bytes, |topic| topic.segment_bytes(self.config.segment_bytes)),
-            index_interval_bytes: self.config.index_interval_bytes,
-            message_max_bytes: topic.map_or(self.config.message_max_bytes, |topic| {
-                topic.max_message_bytes(self.config.message_max_bytes)
-            }),
-            defects: settings.defects,
-            ..LogConfig::default()
-        };
+        let config = topic.map(|topic| self.log_config(topic)).unwrap_or_default();
         let log = PartitionLog::open(&directory(name, id), config, turn.disk)?;
         let checkpoint = self.checkpoint.remove(&id).unwrap_or(Offset(0));
         Ok(Partition::new(id, name.to_owned(), self.config.node_id, log, settings, checkpoint))
@@ -224,9 +241,8 @@ impl Broker {
 
     fn drop_partition(&mut self, id: TopicPartitionId, topic: &str, turn: &mut Turn<'_>) {
         self.unfollow(id);
-        if topic == OFFSETS_TOPIC {
-            self.offsets_partition_lost(id, turn);
-        }
+        self.flushes.forget(id);
+        self.partition_lost(id, topic, turn);
         self.touched.insert(id);
         if let Some(partition) = self.partitions.remove(&id)
             && let Err(error) = partition.log.delete(turn.disk)
@@ -265,7 +281,7 @@ impl Broker {
         turn: &mut Turn<'_>,
     ) {
         let Some(my_epoch) = self.channel.broker_epoch() else { return };
-        if !self.channel.image().is_active(follower) {
+        if !self.channel.image().is_active(follower) && !self.config.defects.has(Defect::FencedJoinsIsr) {
             return;
         }
         for id in ids {
@@ -335,15 +351,14 @@ impl Broker {
         };
         match (error.map(ResponseError::try_from_code), answer) {
             (Some(None), Some(answer)) => {
-                let new = PartitionImage {
-                    replicas: partition.replicas().to_vec(),
-                    state: PartitionState {
-                        isr: answer.isr.iter().map(|node| NodeId(node.0)).collect(),
-                        leader: NodeId(answer.leader_id.0),
-                        leader_epoch: LeaderEpoch(answer.leader_epoch),
-                        partition_epoch: answer.partition_epoch,
-                    },
+                let state = PartitionState {
+                    isr: answer.isr.iter().map(|node| NodeId(node.0)).collect(),
+                    leader: NodeId(answer.leader_id.0),
+                    leader_epoch: LeaderEpoch(answer.leader_epoch),
+                    partition_epoch: answer.partition_epoch,
+                    ..partition.state().clone()
                 };
+                let new = PartitionImage::new(partition.replicas().to_vec(), state);
                 let (topic, settings) = (partition.topic().to_owned(), partition.settings());
                 self.apply(id, &topic, &new, settings, turn);
             }
@@ -356,11 +371,4 @@ impl Broker {
             _ => {}
         }
     }
-}
-
-/// Where a partition is stored. The id keeps a topic apart from an earlier one of the same name; a file name may not
-/// be longer than 255 bytes.
-fn directory(topic: &str, id: TopicPartitionId) -> String {
-    let name: String = topic.chars().take(200).collect();
-    format!("{name}-{}.{}", id.partition, id.topic.0.simple())
 }

@@ -3,22 +3,36 @@
 //! A fetch that finds too little waits for more until its time is over. It is read again from the start then, so that
 //! a role that changes meanwhile is noticed.
 
+use std::cmp::Reverse;
+
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::controller::{TopicId, TopicPartitionId};
-use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId};
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId};
+use crate::node::ReplicaSelector;
 use crate::node::connections::ReplyTo;
+use crate::record::batches;
 use crate::replication::Partition;
 use crate::wire::{FetchResponse, FetchedPartition, FetchedTopic, TopicKey};
 
+use super::fetch_sessions::SessionTurn;
 use super::{Broker, NS_PER_MS, Turn};
+
+/// The isolation level that asks for nothing undecided.
+pub(super) const READ_COMMITTED: i8 = 1;
+
+/// From this version on a consumer says where it is, and can be sent to another replica (KIP-392).
+const RACK_VERSION: i16 = 11;
 
 /// A fetch that waits.
 #[derive(Debug)]
 pub(super) struct DelayedFetch {
     reply: ReplyTo,
+    session: SessionTurn,
     plan: Plan,
 }
 
@@ -26,6 +40,10 @@ pub(super) struct DelayedFetch {
 struct Plan {
     /// The follower that asks, with its registration; `None` for a consumer.
     follower: Option<(NodeId, BrokerEpoch)>,
+    /// The rack of a consumer that may read from followers, empty if it names none; `None` if only the leader will do.
+    rack: Option<StrBytes>,
+    /// Whether only records of decided transactions are wanted (KIP-98).
+    read_committed: bool,
     min_bytes: usize,
     max_bytes: usize,
     topics: Vec<(TopicKey, Option<TopicId>, Vec<Part>)>,
@@ -37,12 +55,21 @@ struct Part {
     current_epoch: LeaderEpoch,
     offset: Offset,
     last_fetched_epoch: LeaderEpoch,
+    /// Where the follower's log starts.
+    log_start: Offset,
     max_bytes: usize,
 }
 
 impl Broker {
     /// Answers at once or parks the request.
-    pub(super) fn fetch(&mut self, request: FetchRequest, reply: ReplyTo, turn: &mut Turn<'_>) {
+    pub(super) fn fetch(&mut self, mut request: FetchRequest, reply: ReplyTo, turn: &mut Turn<'_>) {
+        let session = match self.fetch_sessions.begin(&mut request, turn.now.mono_ns) {
+            Ok(session) => session,
+            Err(error) => {
+                let response = FetchResponse { error: error.code(), ..FetchResponse::default() };
+                return self.connections.reply(reply, response.encode(reply.asked), turn.effects);
+            }
+        };
         let deadline_ns = turn.now.mono_ns + request.max_wait_ms.max(0) as u64 * NS_PER_MS;
         let can_wait = request.max_wait_ms > 0;
         let plan = self.plan_fetch(request, reply.asked.version);
@@ -51,11 +78,21 @@ impl Broker {
         }
         let (response, complete) = self.read(&plan, turn);
         if complete || !can_wait {
-            self.connections.reply(reply, response.encode(reply.asked), turn.effects);
-            return;
+            return self.answer_fetch(reply, session, response, turn);
         }
         let watches = plan.partitions().map(|(id, _)| id).collect();
-        self.fetches.park(DelayedFetch { reply, plan }, watches, deadline_ns);
+        self.fetches.park(DelayedFetch { reply, session, plan }, watches, deadline_ns);
+    }
+
+    fn answer_fetch(
+        &mut self,
+        reply: ReplyTo,
+        session: SessionTurn,
+        mut response: FetchResponse,
+        turn: &mut Turn<'_>,
+    ) {
+        self.fetch_sessions.end(session, &mut response);
+        self.connections.reply(reply, response.encode(reply.asked), turn.effects);
     }
 
     fn plan_fetch(&self, request: FetchRequest, version: i16) -> Plan {
@@ -64,6 +101,8 @@ impl Broker {
             15.. => (request.replica_state.replica_id.0, request.replica_state.replica_epoch),
             _ => (request.replica_id.0, -1),
         };
+        let selects = self.config.replica_selector == ReplicaSelector::RackAware;
+        let rack = (selects && version >= RACK_VERSION && replica < 0).then_some(request.rack_id);
         let topics = request.topics.into_iter().map(|topic| {
             let (key, id) = if version >= 13 {
                 let id = TopicId(topic.topic_id);
@@ -77,12 +116,15 @@ impl Broker {
                 current_epoch: LeaderEpoch(partition.current_leader_epoch),
                 offset: Offset(partition.fetch_offset),
                 last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+                log_start: Offset(partition.log_start_offset),
                 max_bytes: partition.partition_max_bytes.max(0) as usize,
             });
             (key, id, parts.collect())
         });
         Plan {
             follower: (replica >= 0).then_some((NodeId(replica), BrokerEpoch(epoch))),
+            rack,
+            read_committed: replica < 0 && request.isolation_level == READ_COMMITTED,
             min_bytes: request.min_bytes.max(0) as usize,
             max_bytes: request.max_bytes.max(0) as usize,
             topics: topics.collect(),
@@ -101,14 +143,16 @@ impl Broker {
             let Some(partition) = self.partitions.get_mut(&id) else { continue };
             let in_range = part.offset >= partition.log.log_start_offset()
                 && part.offset <= partition.log.log_end_offset();
-            if check_epoch(partition, part.current_epoch).is_err()
+            if !partition.is_leader()
+                || check_epoch(partition, part.current_epoch).is_err()
                 || !in_range
                 || diverging(partition, &part).is_some()
             {
                 continue;
             }
-            if partition.follower_fetched(follower, epoch, part.offset, turn.now.mono_ns) {
-                if partition.advance_high_watermark() {
+            let range = (part.log_start, part.offset);
+            if partition.follower_fetched(follower, epoch, range, turn.now.mono_ns) {
+                if partition.advance_high_watermark() || self.deletes.is_watched(id) {
                     self.touched.insert(id);
                 }
                 expand.push(id);
@@ -121,7 +165,7 @@ impl Broker {
     pub(super) fn complete_fetches(&mut self, id: TopicPartitionId, turn: &mut Turn<'_>) {
         for ticket in self.fetches.watching(id) {
             let Some(delayed) = self.fetches.get(ticket) else { continue };
-            let reply = delayed.reply;
+            let (reply, session) = (delayed.reply, delayed.session);
             if !self.connections.is_open(reply) {
                 self.fetches.take(ticket);
                 continue;
@@ -129,7 +173,7 @@ impl Broker {
             let (response, complete) = self.read(&delayed.plan, turn);
             if complete {
                 self.fetches.take(ticket);
-                self.connections.reply(reply, response.encode(reply.asked), turn.effects);
+                self.answer_fetch(reply, session, response, turn);
             }
         }
     }
@@ -138,7 +182,7 @@ impl Broker {
         for ticket in self.fetches.expired(turn.now.mono_ns) {
             if let Some(delayed) = self.fetches.take(ticket) {
                 let (response, _) = self.read(&delayed.plan, turn);
-                self.connections.reply(delayed.reply, response.encode(delayed.reply.asked), turn.effects);
+                self.answer_fetch(delayed.reply, delayed.session, response, turn);
             }
         }
     }
@@ -155,7 +199,7 @@ impl Broker {
                 let read = match id {
                     Some(topic) => {
                         let id = TopicPartitionId { topic: *topic, partition: part.partition };
-                        self.read_partition(id, part, plan.follower, left, size == 0, turn)
+                        self.read_partition(id, part, plan, left, size == 0, turn)
                     }
                     None if matches!(key, TopicKey::Id(_)) => {
                         FetchedPartition::error(part.partition, ResponseError::UnknownTopicId.code())
@@ -165,7 +209,7 @@ impl Broker {
                     }
                 };
                 size += read.bytes();
-                news |= read.error != 0 || read.diverging.is_some();
+                news |= read.error != 0 || read.diverging.is_some() || read.preferred.is_some();
                 partitions.push(read);
             }
             response.topics.push(FetchedTopic { topic: key.clone(), partitions });
@@ -178,17 +222,19 @@ impl Broker {
         &self,
         id: TopicPartitionId,
         part: &Part,
-        follower: Option<(NodeId, BrokerEpoch)>,
+        plan: &Plan,
         left: usize,
         first: bool,
         turn: &mut Turn<'_>,
     ) -> FetchedPartition {
         let error = |error: ResponseError| FetchedPartition::error(part.partition, error.code());
-        let partition = match self.readable(id, part.current_epoch) {
-            Ok(partition) => partition,
+        let partition = match self.replica(id, part.current_epoch) {
+            Ok(partition) if partition.is_leader() => partition,
+            Ok(partition) if plan.rack.is_some() && self.serves_as_follower(partition) => partition,
+            Ok(_) => return error(ResponseError::NotLeaderOrFollower),
             Err(code) => return error(code),
         };
-        if follower.is_some_and(|(node, _)| !partition.replicas().contains(&node)) {
+        if plan.follower.is_some_and(|(node, _)| !partition.replicas().contains(&node)) {
             return error(ResponseError::NotLeaderOrFollower);
         }
         let (start, end) = (partition.log.log_start_offset(), partition.log.log_end_offset());
@@ -196,8 +242,11 @@ impl Broker {
             partition: part.partition,
             error: 0,
             high_watermark: partition.high_watermark(),
+            last_stable: partition.last_stable_offset(),
             log_start: start,
+            aborted: plan.read_committed.then(Vec::new),
             diverging: diverging(partition, part),
+            preferred: None,
             records: Vec::new(),
         };
         match fetched.diverging {
@@ -205,14 +254,36 @@ impl Broker {
             Some(_) => return fetched,
             None => {}
         }
-        if part.offset < start || part.offset > end {
-            return error(ResponseError::OffsetOutOfRange);
+        if part.offset > end && !partition.is_leader() {
+            // Its leader may have it.
+            return error(ResponseError::OffsetNotAvailable);
         }
-        let bound = if follower.is_some() { end } else { partition.high_watermark() };
+        if part.offset < start || part.offset > end {
+            // A follower has to know where to begin again.
+            let log_start = plan.follower.map_or(Offset(-1), |_| start);
+            return FetchedPartition { log_start, ..error(ResponseError::OffsetOutOfRange) };
+        }
+        fetched.preferred =
+            plan.rack.as_ref().and_then(|rack| self.preferred_replica(partition, rack, part.offset));
+        if fetched.preferred.is_some() {
+            return fetched;
+        }
+        let bound = match plan.follower {
+            Some(_) => end,
+            None if plan.read_committed => fetched.last_stable,
+            None => fetched.high_watermark,
+        };
         let budget = left.min(part.max_bytes);
         if part.offset < bound && (budget > 0 || first) {
             match partition.log.read(part.offset, bound, budget, first, turn.disk) {
-                Ok(records) => fetched.records = records,
+                Ok(records) => {
+                    if let Some(aborted) = &mut fetched.aborted {
+                        let read_to = end_of(&records);
+                        assert!(read_to <= Some(bound), "undecided up to {read_to:?}, stable up to {bound}");
+                        *aborted = aborted_in(partition, part.offset, read_to);
+                    }
+                    fetched.records = records;
+                }
                 Err(trouble) => {
                     tracing::error!(topic = partition.topic(), partition = id.partition.0, %trouble, "cannot read");
                     return FetchedPartition::error(part.partition, trouble.code());
@@ -222,19 +293,58 @@ impl Broker {
         fetched
     }
 
+    /// The in-sync replica in the rack of a consumer that has come furthest, unless the leader is there itself (KIP-392).
+    fn preferred_replica(&self, partition: &Partition, rack: &str, offset: Offset) -> Option<NodeId> {
+        if rack.is_empty() || self.config.rack.as_deref() == Some(rack) {
+            return None;
+        }
+        let image = self.channel.image();
+        let is_there = |node| image.broker(node).is_some_and(|broker| broker.rack.as_deref() == Some(rack));
+        let near =
+            partition.followers_with(offset).filter(|(node, _)| image.is_active(*node) && is_there(*node));
+        near.max_by_key(|(node, end)| (*end, Reverse(*node))).map(|(node, _)| node)
+    }
+
+    /// Whether consumers may read here what this follower knows to be committed.
+    fn serves_as_follower(&self, partition: &Partition) -> bool {
+        !self.channel.is_fenced() && partition.follows_in_sync()
+    }
+
     /// A partition that this broker leads in the epoch that the client knows of (KIP-320).
     pub(super) fn readable(
         &self,
         id: TopicPartitionId,
         epoch: LeaderEpoch,
     ) -> Result<&Partition, ResponseError> {
+        match self.replica(id, epoch) {
+            Ok(partition) if !partition.is_leader() => Err(ResponseError::NotLeaderOrFollower),
+            found => found,
+        }
+    }
+
+    /// A partition that this broker holds, in the epoch that the client knows of. The epoch comes before the role: a client with an
+    /// old one must learn of the new one (KAFKA-14078).
+    fn replica(&self, id: TopicPartitionId, epoch: LeaderEpoch) -> Result<&Partition, ResponseError> {
         let known = self.channel.image().partition(id).is_some();
         match self.partitions.get(&id) {
             Some(partition) => check_epoch(partition, epoch).map(|()| partition),
+            None if self.is_offline(id) => Err(ResponseError::KafkaStorageError),
             None if known => Err(ResponseError::NotLeaderOrFollower),
             None => Err(ResponseError::UnknownTopicOrPartition),
         }
     }
+}
+
+/// Who aborted transactions with records in what was read, and where they began.
+fn aborted_in(partition: &Partition, from: Offset, to: Option<Offset>) -> Vec<(ProducerId, Offset)> {
+    let aborted = to.map(|to| partition.log.aborted_in(from, to)).unwrap_or_default();
+    aborted.iter().map(|transaction| (transaction.producer, transaction.first)).collect()
+}
+
+/// The end of the last batch that was read.
+fn end_of(records: &[Bytes]) -> Option<Offset> {
+    let last = batches(records.last()?.clone()).map_while(Result::ok).last()?;
+    Some(last.header.last_offset().next())
 }
 
 impl Plan {
@@ -248,17 +358,14 @@ impl Plan {
     }
 }
 
-/// First the epoch, then the role: a client with an old epoch must learn of the new one (KAFKA-14078).
 fn check_epoch(partition: &Partition, epoch: LeaderEpoch) -> Result<(), ResponseError> {
     let current = partition.state().leader_epoch;
     if epoch != LeaderEpoch::NONE && epoch < current {
         Err(ResponseError::FencedLeaderEpoch)
     } else if epoch != LeaderEpoch::NONE && epoch > current {
         Err(ResponseError::UnknownLeaderEpoch)
-    } else if partition.is_leader() {
-        Ok(())
     } else {
-        Err(ResponseError::NotLeaderOrFollower)
+        Ok(())
     }
 }
 

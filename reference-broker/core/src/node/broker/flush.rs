@@ -21,6 +21,8 @@ pub(super) struct Flushes {
     next_token: u64,
     running: BTreeMap<SyncToken, (TopicPartitionId, FlushTicket)>,
     busy: BTreeSet<TopicPartitionId>,
+    /// Flushes of segments that compaction has written.
+    cleaned: BTreeMap<SyncToken, TopicPartitionId>,
     timed: BTreeSet<(u64, TopicPartitionId)>,
     scheduled: BTreeSet<TopicPartitionId>,
 }
@@ -28,6 +30,27 @@ pub(super) struct Flushes {
 impl Flushes {
     pub(super) fn next_tick_ns(&self) -> u64 {
         self.timed.first().map_or(u64::MAX, |(due, _)| *due)
+    }
+
+    fn token(&mut self) -> SyncToken {
+        self.next_token += 1;
+        SyncToken(self.next_token)
+    }
+
+    /// A flush of what compaction has written begins.
+    pub(super) fn expect_cleaned(&mut self, id: TopicPartitionId) -> SyncToken {
+        let token = self.token();
+        self.cleaned.insert(token, id);
+        token
+    }
+
+    /// The log is gone: what its flushes end with says nothing about another one of the same partition.
+    pub(super) fn forget(&mut self, id: TopicPartitionId) {
+        self.running.retain(|_, (of, _)| *of != id);
+        self.cleaned.retain(|_, of| *of != id);
+        self.busy.remove(&id);
+        self.scheduled.remove(&id);
+        self.timed.retain(|(_, of)| *of != id);
     }
 
     /// Whether a flush of this log is on its way.
@@ -62,15 +85,14 @@ impl Broker {
         }
     }
 
-    fn begin_flush(&mut self, id: TopicPartitionId, turn: &mut Turn<'_>) {
+    pub(super) fn begin_flush(&mut self, id: TopicPartitionId, turn: &mut Turn<'_>) {
         let Some(partition) = self.partitions.get(&id) else { return };
         let log = &partition.log;
         if self.flushes.is_busy(id) || log.is_fenced() || log.flushed_end_offset() >= log.log_end_offset() {
             return;
         }
         let (files, ticket) = log.begin_flush();
-        let token = SyncToken(self.flushes.next_token);
-        self.flushes.next_token += 1;
+        let token = self.flushes.token();
         self.flushes.running.insert(token, (id, ticket));
         self.flushes.busy.insert(id);
         turn.effects.push(Effect::Sync { files, token });
@@ -78,6 +100,12 @@ impl Broker {
 
     /// A flush has ended.
     pub(super) fn synced(&mut self, token: SyncToken, result: Result<(), DiskError>, turn: &mut Turn<'_>) {
+        if let Some(id) = self.flushes.cleaned.remove(&token) {
+            return match result {
+                Ok(()) => self.cleaned_flushed(id),
+                Err(error) => super::fail(&error, turn),
+            };
+        }
         let Some((id, ticket)) = self.flushes.running.remove(&token) else { return };
         self.flushes.busy.remove(&id);
         let Some(partition) = self.partitions.get_mut(&id) else { return };
@@ -102,7 +130,7 @@ impl Broker {
         }
         self.next_checkpoint_ns = turn.now.mono_ns + CHECKPOINT_INTERVAL_MS * NS_PER_MS;
         if let Err(error) = self.write_high_watermarks(turn.disk) {
-            super::fail(&error, turn);
+            self.checkpoint_failed(&error, turn);
         }
     }
 

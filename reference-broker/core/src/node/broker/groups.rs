@@ -1,47 +1,21 @@
-//! Consumer groups: what the coordinator asks for, and when it takes over a partition of the offsets topic.
+//! Consumer groups: requests to their coordinator, and what it asks for.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
-use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, ResponseKind};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::ResponseKind;
 
-use crate::controller::{MetadataImage, TopicPartitionId};
+use crate::controller::{MetadataImage, TopicId, TopicPartitionId};
 use crate::coordinator::{
-    AppendToken, CoordinatorEffect, GroupRequest, GroupResponse, ReplyId, RequestContext, TopicView,
+    AppendToken, CoordinatorEffect, GroupRequest, GroupResponse, RequestContext, TopicView,
 };
-use crate::ids::{LeaderEpoch, Offset, PartitionId};
-use crate::log::LogError;
-use crate::node::Endpoint;
+use crate::ids::{Offset, PartitionId, Sequence};
 use crate::node::connections::ReplyTo;
-use crate::record::{BatchBuilder, batches};
+use crate::record::BatchBuilder;
 use crate::replication::Partition;
 
-use super::{Broker, OFFSETS_TOPIC, Turn};
-
-/// What a coordinator is asked for: of groups, not of transactions.
-const GROUP_KEY: i8 = 0;
-
-/// How much of an offsets partition is read at once while it is loaded.
-const LOAD_BYTES: usize = 1 << 20;
-
-/// The requests that the coordinator has not answered yet.
-#[derive(Debug, Default)]
-pub(super) struct GroupReplies {
-    next: u64,
-    waiting: BTreeMap<ReplyId, ReplyTo>,
-}
-
-impl GroupReplies {
-    fn expect(&mut self, reply: ReplyTo) -> ReplyId {
-        let id = ReplyId(self.next);
-        self.next += 1;
-        self.waiting.insert(id, reply);
-        id
-    }
-}
+use super::produce::Whom;
+use super::{Broker, OFFSETS_TOPIC, Turn, is_internal};
 
 /// The topics as the coordinator may see them.
 struct Topics<'a> {
@@ -58,6 +32,19 @@ impl TopicView for Topics<'_> {
         let topic = self.image.topic_named(topic)?.id;
         self.partitions.get(&TopicPartitionId { topic, partition }).map(Partition::high_watermark)
     }
+
+    fn topic(&self, name: &str) -> Option<(TopicId, i32)> {
+        self.image.topic_named(name).map(|topic| (topic.id, topic.partitions.len() as i32))
+    }
+
+    fn name(&self, topic: TopicId) -> Option<String> {
+        self.image.topic(topic).map(|topic| topic.name.clone())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.image.topics().map(|topic| &topic.name);
+        names.filter(|name| !is_internal(name)).cloned().collect()
+    }
 }
 
 impl Broker {
@@ -69,7 +56,7 @@ impl Broker {
         reply: ReplyTo,
         turn: &mut Turn<'_>,
     ) {
-        let id = self.group_replies.expect(reply);
+        let id = self.replies.expect(reply);
         let topics = Topics { image: self.channel.image(), partitions: &self.partitions };
         let context = RequestContext {
             version: reply.asked.version,
@@ -86,23 +73,30 @@ impl Broker {
         for effect in effects {
             match effect {
                 CoordinatorEffect::Reply { reply, response } => {
-                    if let Some(to) = self.group_replies.waiting.remove(&reply) {
+                    if let Some(to) = self.replies.take(reply) {
                         self.respond(to, &wire_response(response), turn);
                     }
                 }
-                CoordinatorEffect::Append { partition, records, token } => {
-                    let batch =
-                        records.iter().fold(BatchBuilder::new(turn.now.wall_ms), |batch, (key, value)| {
-                            batch.record(Some(key), value.as_deref())
-                        });
-                    if let Some(id) = self.offsets_partition(partition) {
-                        self.append_for_groups(id, batch.build(), token, turn);
-                    } else {
-                        self.group_append_ended(token, Err(ResponseError::UnknownTopicOrPartition), turn);
+                CoordinatorEffect::Append { partition, records, producer, token } => {
+                    let mut batch = BatchBuilder::new(turn.now.wall_ms);
+                    if let Some((id, epoch)) = producer {
+                        batch = batch.producer(id, epoch, Sequence(-1)).transactional();
                     }
+                    let batch = records
+                        .iter()
+                        .fold(batch, |batch, (key, value)| batch.record(Some(key), value.as_deref()));
+                    let id = self.internal_partition(OFFSETS_TOPIC, partition);
+                    self.append_for_coordinator(id, batch.build(), Whom::Group(token), turn);
                 }
             }
         }
+    }
+
+    pub(super) fn tick_groups(&mut self, turn: &mut Turn<'_>) {
+        let topics = Topics { image: self.channel.image(), partitions: &self.partitions };
+        let mut out = Vec::new();
+        self.coordinator.tick(turn.now, &topics, &mut out);
+        self.carry_out_groups(out, turn);
     }
 
     pub(super) fn group_append_ended(
@@ -112,120 +106,10 @@ impl Broker {
         turn: &mut Turn<'_>,
     ) {
         let mut out = Vec::new();
-        self.coordinator.appended(turn.now, token, result, &mut out);
+        let topics = Topics { image: self.channel.image(), partitions: &self.partitions };
+        self.coordinator.appended(turn.now, token, result, &topics, &mut out);
         self.carry_out_groups(out, turn);
     }
-
-    fn offsets_partition(&self, partition: PartitionId) -> Option<TopicPartitionId> {
-        let topic = self.channel.image().topic_named(OFFSETS_TOPIC)?;
-        Some(TopicPartitionId { topic: topic.id, partition })
-    }
-
-    /// This broker leads a partition of the offsets topic from now on.
-    pub(super) fn offsets_partition_won(
-        &mut self,
-        id: TopicPartitionId,
-        epoch: LeaderEpoch,
-        turn: &mut Turn<'_>,
-    ) {
-        let mut out = Vec::new();
-        self.coordinator.begin_load(turn.now, id.partition, epoch, &mut out);
-        self.carry_out_groups(out, turn);
-        self.loading.insert(id, epoch);
-        self.touched.insert(id);
-    }
-
-    /// Another broker does.
-    pub(super) fn offsets_partition_lost(&mut self, id: TopicPartitionId, turn: &mut Turn<'_>) {
-        self.loading.remove(&id);
-        let mut out = Vec::new();
-        self.coordinator.unload(turn.now, id.partition, &mut out);
-        self.carry_out_groups(out, turn);
-    }
-
-    /// Loads a partition as soon as all that its log holds is committed.
-    pub(super) fn load_groups_if_ready(&mut self, id: TopicPartitionId, turn: &mut Turn<'_>) {
-        let Some(epoch) = self.loading.get(&id).copied() else { return };
-        let Some(partition) = self.partitions.get(&id) else { return };
-        if partition.high_watermark() < partition.log.log_end_offset() {
-            return;
-        }
-        self.loading.remove(&id);
-        match read_all(partition, turn) {
-            Ok(records) => {
-                let mut out = Vec::new();
-                self.coordinator.load(turn.now, id.partition, epoch, records, &mut out);
-                self.carry_out_groups(out, turn);
-            }
-            Err(error) => tracing::error!(partition = id.partition.0, %error, "cannot load groups"),
-        }
-    }
-
-    /// Says which broker coordinates a group; asks for the offsets topic if there is none yet.
-    pub(super) fn find_coordinator(
-        &mut self,
-        request: &FindCoordinatorRequest,
-        version: i16,
-        turn: &mut Turn<'_>,
-    ) -> FindCoordinatorResponse {
-        if self.channel.image().topic_named(OFFSETS_TOPIC).is_none() {
-            self.create_automatically(OFFSETS_TOPIC, turn);
-        }
-        let find = |key: &StrBytes| -> Result<(BrokerId, Endpoint), ResponseError> {
-            if request.key_type != GROUP_KEY {
-                return Err(ResponseError::InvalidRequest);
-            }
-            let image = self.channel.image();
-            let unavailable = ResponseError::CoordinatorNotAvailable;
-            let partition = self.offsets_partition(self.coordinator.partition_for(key)).ok_or(unavailable)?;
-            let leader = image.partition(partition).ok_or(unavailable)?.state.leader;
-            let broker = image.broker(leader).ok_or(unavailable)?;
-            Ok((BrokerId(leader.0), broker.client.clone()))
-        };
-        if version >= 4 {
-            let coordinators = request.coordinator_keys.iter().map(|key| {
-                let answer = Coordinator::default().with_key(key.clone());
-                match find(key) {
-                    Ok((node, endpoint)) => answer
-                        .with_node_id(node)
-                        .with_host(StrBytes::from_string(endpoint.host))
-                        .with_port(i32::from(endpoint.port)),
-                    Err(error) => {
-                        answer.with_node_id(BrokerId(-1)).with_port(-1).with_error_code(error.code())
-                    }
-                }
-            });
-            return FindCoordinatorResponse::default().with_coordinators(coordinators.collect());
-        }
-        let answer = FindCoordinatorResponse::default();
-        match find(&request.key) {
-            Ok((node, endpoint)) => answer
-                .with_node_id(node)
-                .with_host(StrBytes::from_string(endpoint.host))
-                .with_port(i32::from(endpoint.port)),
-            Err(error) => answer.with_node_id(BrokerId(-1)).with_port(-1).with_error_code(error.code()),
-        }
-    }
-}
-
-/// The keys and values of a whole partition. Compressed batches are not ours.
-fn read_all(partition: &Partition, turn: &mut Turn<'_>) -> Result<Vec<(Bytes, Option<Bytes>)>, LogError> {
-    let mut found = Vec::new();
-    let mut from = partition.log.log_start_offset();
-    let to = partition.high_watermark();
-    while from < to {
-        let chunk = partition.log.read(from, to, LOAD_BYTES, true, turn.disk)?;
-        let before = from;
-        for batch in chunk.into_iter().flat_map(batches).map_while(Result::ok) {
-            from = batch.header.last_offset().next();
-            let records = batch.records().into_iter().flatten().map_while(Result::ok);
-            found.extend(records.filter_map(|record| Some((record.key?, record.value))));
-        }
-        if from == before {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 fn wire_response(response: GroupResponse) -> ResponseKind {
@@ -240,5 +124,8 @@ fn wire_response(response: GroupResponse) -> ResponseKind {
         GroupResponse::List(body) => ResponseKind::ListGroups(body),
         GroupResponse::Delete(body) => ResponseKind::DeleteGroups(body),
         GroupResponse::OffsetDelete(body) => ResponseKind::OffsetDelete(body),
+        GroupResponse::ConsumerHeartbeat(body) => ResponseKind::ConsumerGroupHeartbeat(body),
+        GroupResponse::ConsumerDescribe(body) => ResponseKind::ConsumerGroupDescribe(body),
+        GroupResponse::TxnOffsetCommit(body) => ResponseKind::TxnOffsetCommit(body),
     }
 }

@@ -38,6 +38,11 @@ impl Broker {
     pub(crate) fn invariants(&mut self) -> Vec<Violation> {
         let mut violations = std::mem::take(&mut self.violations);
         violations.extend(self.partitions.values_mut().flat_map(check));
+        violations.extend(self.coordinator.shared_partitions().map(|(topic, partition, detail)| Violation {
+            partition: TopicPartitionId { topic, partition },
+            rule: "one owner of a partition in a group",
+            detail,
+        }));
         violations
     }
 }
@@ -57,6 +62,12 @@ fn check(partition: &mut Partition) -> Vec<Violation> {
         "start <= high watermark <= end",
         start <= high_watermark && high_watermark <= end,
         format!("{start} {high_watermark} {end}"),
+    );
+    let last_stable = partition.last_stable_offset();
+    rule(
+        "start <= last stable <= high watermark",
+        start <= last_stable && last_stable <= high_watermark,
+        format!("{start} {last_stable} {high_watermark}"),
     );
     rule("high watermark <= end of every in-sync replica", overtaken.is_none(), format!("{overtaken:?}"));
     rule("flushed <= end", flushed <= end, format!("{flushed} {end}"));

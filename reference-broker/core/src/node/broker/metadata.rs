@@ -9,16 +9,19 @@ use kafka_protocol::messages::describe_cluster_response::{DescribeClusterBroker,
 use kafka_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::{BrokerId, MetadataRequest, TopicName};
+use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::controller::{BrokerImage, MetadataImage, PartitionImage, TopicId, TopicImage};
+use crate::controller::{BrokerImage, BrokerState, MetadataImage, PartitionImage, TopicId, TopicImage};
 use crate::ids::{NodeId, PartitionId};
 
-use super::{Broker, OFFSETS_TOPIC, Turn};
+use super::{Broker, Turn, is_internal};
 
 /// "Not asked for", where a set of allowed operations would stand (KIP-430).
-const NO_OPERATIONS: i32 = i32::MIN;
+pub(super) const NO_OPERATIONS: i32 = i32::MIN;
+/// Types of endpoints in DescribeCluster (KIP-919).
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 impl Broker {
     /// Answers from the metadata image; creates missing topics if the request and the settings allow it.
@@ -31,10 +34,11 @@ impl Broker {
         let mut missing = BTreeSet::new();
         let topics = self.described_topics(request, version, &mut missing);
         let brokers = self.listed_brokers().map(|(id, broker)| {
-            MetadataResponseBroker::default()
+            let described = MetadataResponseBroker::default()
                 .with_node_id(BrokerId(id.0))
                 .with_host(StrBytes::from_string(broker.client.host.clone()))
-                .with_port(i32::from(broker.client.port))
+                .with_port(i32::from(broker.client.port));
+            if version >= 1 { described.with_rack(rack(broker)) } else { described }
         });
         let mut response = MetadataResponse::default().with_brokers(brokers.collect()).with_topics(topics);
         if version >= 1 {
@@ -98,9 +102,8 @@ impl Broker {
             if !is_legal_name(name) {
                 return error_topic(Some(name.clone()), ResponseError::InvalidTopicException, version);
             }
-            let creating = self.config.auto_create_topics
-                && request.allow_auto_topic_creation
-                && name.as_str() != OFFSETS_TOPIC;
+            let creating =
+                self.config.auto_create_topics && request.allow_auto_topic_creation && !is_internal(name);
             let error = if creating {
                 ResponseError::LeaderNotAvailable
             } else {
@@ -116,15 +119,32 @@ impl Broker {
         described
     }
 
-    /// Answers from the metadata image.
-    pub(super) fn describe_cluster(&self) -> DescribeClusterResponse {
-        let brokers = self.listed_brokers().map(|(id, broker)| {
-            DescribeClusterBroker::default()
+    /// Answers from the metadata image. Controllers are not for clients to speak to (KIP-919).
+    pub(super) fn describe_cluster(
+        &self,
+        request: &DescribeClusterRequest,
+        version: i16,
+    ) -> DescribeClusterResponse {
+        let response = DescribeClusterResponse::default().with_error_message(None);
+        match request.endpoint_type {
+            BROKERS => {}
+            CONTROLLERS => return response.with_error_code(ResponseError::MismatchedEndpointType.code()),
+            _ => return response.with_error_code(ResponseError::UnsupportedEndpointType.code()),
+        }
+        let image = self.channel.image();
+        let all = version >= 2 && request.include_fenced_brokers;
+        let fenced = image.brokers().iter().map(|(id, broker)| (*id, broker));
+        let fenced = fenced
+            .filter(|(id, broker)| all && broker.state == BrokerState::Fenced && *id != self.config.node_id);
+        let brokers = self.listed_brokers().chain(fenced).map(|(id, broker)| {
+            let described = DescribeClusterBroker::default()
                 .with_broker_id(BrokerId(id.0))
                 .with_host(StrBytes::from_string(broker.client.host.clone()))
                 .with_port(i32::from(broker.client.port))
+                .with_rack(rack(broker));
+            described.with_is_fenced(version >= 2 && broker.state == BrokerState::Fenced)
         });
-        DescribeClusterResponse::default()
+        response
             .with_cluster_id(StrBytes::from_string(self.config.cluster_id.clone()))
             .with_controller_id(BrokerId(self.nearest_broker().0))
             .with_brokers(brokers.collect())
@@ -132,8 +152,12 @@ impl Broker {
     }
 }
 
+fn rack(broker: &BrokerImage) -> Option<StrBytes> {
+    broker.rack.clone().map(StrBytes::from_string)
+}
+
 /// Kafka's rule for names: 1 to 249 of `[a-zA-Z0-9._-]`, and neither `.` nor `..`.
-fn is_legal_name(name: &str) -> bool {
+pub(super) fn is_legal_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(legal)
 }
@@ -154,7 +178,7 @@ fn describe(image: &MetadataImage, topic: &TopicImage, version: i16) -> Metadata
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.clone()))))
         .with_partitions(partitions.collect());
     if version >= 1 {
-        described.is_internal = topic.name == OFFSETS_TOPIC;
+        described.is_internal = is_internal(&topic.name);
     }
     if version >= 8 {
         described.topic_authorized_operations = NO_OPERATIONS;

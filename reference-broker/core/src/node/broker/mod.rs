@@ -7,10 +7,18 @@
 mod boot;
 mod configs;
 mod control;
+mod delete_records;
+mod describe_partitions;
 mod fetch;
+mod fetch_sessions;
 mod flush;
 mod groups;
+mod housekeeping;
+mod internal;
 mod invariants;
+mod joins;
+mod links;
+mod markers;
 mod metadata;
 mod offsets;
 mod produce;
@@ -18,7 +26,11 @@ mod producer_ids;
 mod replicate;
 mod requests;
 mod stop;
+mod strays;
 mod topics;
+mod transactions;
+mod trouble;
+mod verify;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,24 +43,40 @@ use crate::coordinator::GroupCoordinator;
 use crate::disk::Disk;
 use crate::ids::{ConnId, LeaderEpoch, NodeId, Offset};
 use crate::node::connections::{Connections, ReplyTo};
-use crate::node::dialled::{Dialled, Purpose};
+use crate::node::dialled::{Answer, Dialled, Purpose};
 use crate::node::{Effect, Event, NodeConfig, Now};
 use crate::replication::{Fetcher, Partition, Purgatory};
+use crate::transaction::TransactionCoordinator;
 
 pub use invariants::Violation;
 pub(in crate::node) use requests::api_versions;
 pub use view::PartitionView;
 
 use control::Call;
+use delete_records::DelayedDelete;
 use fetch::DelayedFetch;
+use fetch_sessions::FetchSessions;
 use flush::Flushes;
-use groups::GroupReplies;
+use housekeeping::Housekeeping;
+use internal::Replies;
+use joins::Joins;
+use links::Link;
+use markers::MarkerRequests;
 use produce::DelayedProduce;
 use producer_ids::ProducerIds;
 use stop::Stopping;
+use trouble::Trouble;
+use verify::Verifications;
 
 /// The topic in which groups keep their state.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The topic in which transactions keep their state.
+pub(crate) const TRANSACTION_TOPIC: &str = "__transaction_state";
+
+/// Whether a topic is the brokers' own: clients neither create it nor write to it.
+fn is_internal(topic: &str) -> bool {
+    topic == OFFSETS_TOPIC || topic == TRANSACTION_TOPIC
+}
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -64,28 +92,42 @@ pub(crate) struct Broker {
     config: NodeConfig,
     channel: ControllerChannel,
     connections: Connections,
-    dialled: Dialled,
+    dialled: Dialled<Purpose>,
     partitions: BTreeMap<TopicPartitionId, Partition>,
     /// High watermarks of partitions that are not open yet, as noted down before the last stop.
     checkpoint: BTreeMap<TopicPartitionId, Offset>,
     fetchers: BTreeMap<NodeId, Fetcher>,
     produces: Purgatory<DelayedProduce>,
     fetches: Purgatory<DelayedFetch>,
+    fetch_sessions: FetchSessions,
+    deletes: Purgatory<DelayedDelete>,
     /// Partitions whose end or high watermark has moved, or which have a new role, in this turn.
     touched: BTreeSet<TopicPartitionId>,
     calls: BTreeMap<CallId, Call>,
     flushes: Flushes,
     producer_ids: ProducerIds,
     coordinator: GroupCoordinator,
-    group_replies: GroupReplies,
-    /// The leader epochs in which partitions of the offsets topic wait to be loaded.
+    transactions: TransactionCoordinator,
+    /// Requests that wait for one of the coordinators.
+    replies: Replies,
+    links: BTreeMap<NodeId, Link>,
+    verifications: Verifications,
+    joins: Joins,
+    marker_requests: MarkerRequests,
+    /// The leader epochs in which partitions of the brokers' own topics wait to be loaded.
     loading: BTreeMap<TopicPartitionId, LeaderEpoch>,
+    /// Internal partitions that could not be read, and when to try again.
+    reloads: BTreeMap<TopicPartitionId, (u64, LeaderEpoch)>,
     stopping: Option<Stopping>,
     next_isr_check_ns: u64,
     next_checkpoint_ns: u64,
+    housekeeping: Housekeeping,
     /// Counts the produced batches, for the planted bug that rejects what it stores.
     produced: u64,
+    /// Whether this process has looked for partitions that were deleted while the one before it was gone.
+    strays_removed: bool,
     violations: Vec<Violation>,
+    trouble: Trouble,
 }
 
 impl Broker {
@@ -108,40 +150,54 @@ impl Broker {
 
     fn connected(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         match self.dialled.purpose(conn) {
-            Some(Purpose::Controller(kind)) => {
+            Some(purpose) if self.dialled.connected(conn, turn.effects) => self.made(purpose, turn),
+            Some(_) => {}
+            None => turn.effects.push(Effect::Close { conn }),
+        }
+    }
+
+    /// A dialled connection can be used.
+    fn made(&mut self, purpose: Purpose, turn: &mut Turn<'_>) {
+        match purpose {
+            Purpose::Controller(kind) => {
                 let mut out = Vec::new();
                 self.channel.connected(turn.now, kind, &mut out);
                 self.carry_out(out, turn);
             }
-            Some(Purpose::Replication(leader)) => self.leader_connected(leader),
-            None => turn.effects.push(Effect::Close { conn }),
+            Purpose::Replication(leader) => self.leader_connected(leader),
+            Purpose::Transactions(node) => self.link_connected(node, turn),
         }
     }
 
     fn closed(&mut self, conn: ConnId, turn: &mut Turn<'_>) {
         match self.dialled.closed(conn) {
-            Some(Purpose::Controller(kind)) => {
-                let mut out = Vec::new();
-                self.channel.closed(turn.now, kind, &mut out);
-                self.carry_out(out, turn);
-            }
-            Some(Purpose::Replication(leader)) => self.leader_lost(leader, turn.now),
+            Some(purpose) => self.lost(purpose, turn),
             None => self.connections.closed(conn),
         }
     }
 
-    fn answered(&mut self, conn: ConnId, purpose: Purpose, frame: bytes::Bytes, turn: &mut Turn<'_>) {
-        let Some(response) = self.dialled.response(conn, frame) else {
-            self.dialled.close(purpose, turn.effects);
-            match purpose {
-                Purpose::Controller(kind) => {
-                    let mut out = Vec::new();
-                    self.channel.closed(turn.now, kind, &mut out);
-                    self.carry_out(out, turn);
-                }
-                Purpose::Replication(leader) => self.leader_lost(leader, turn.now),
+    /// A dialled connection is gone, or could not be made.
+    fn lost(&mut self, purpose: Purpose, turn: &mut Turn<'_>) {
+        match purpose {
+            Purpose::Controller(kind) => {
+                let mut out = Vec::new();
+                self.channel.closed(turn.now, kind, &mut out);
+                self.carry_out(out, turn);
             }
-            return;
+            Purpose::Replication(leader) => self.leader_lost(leader, turn.now),
+            Purpose::Transactions(node) => self.link_lost(node, turn),
+        }
+    }
+
+    fn answered(&mut self, conn: ConnId, purpose: Purpose, frame: bytes::Bytes, turn: &mut Turn<'_>) {
+        let response = match self.dialled.answered(conn, frame, turn.effects) {
+            Answer::Response(response) => response,
+            Answer::LoggingIn => return,
+            Answer::LoggedIn => return self.made(purpose, turn),
+            Answer::Useless => {
+                self.dialled.close(purpose, turn.effects);
+                return self.lost(purpose, turn);
+            }
         };
         match (purpose, response) {
             (Purpose::Replication(leader), ResponseKind::Fetch(response)) => {
@@ -154,6 +210,7 @@ impl Broker {
                     self.carry_out(out, turn);
                 }
             }
+            (Purpose::Transactions(node), response) => self.link_answered(node, response, turn),
             (Purpose::Replication(_), _) => {}
         }
     }
@@ -162,11 +219,15 @@ impl Broker {
         let mut out = Vec::new();
         self.channel.tick(turn.now, &mut out);
         self.carry_out(out, turn);
-        let mut group_effects = Vec::new();
-        self.coordinator.tick(turn.now, &mut group_effects);
-        self.carry_out_groups(group_effects, turn);
+        self.tick_groups(turn);
+        self.reload(turn);
+        let mut effects = Vec::new();
+        self.transactions.tick(turn.now, &mut effects);
+        self.carry_out_transactions(effects, turn);
         self.expire_produces(turn);
         self.expire_fetches(turn);
+        self.expire_deletes(turn);
+        self.keep_house(turn);
         self.check_in_sync_sets(turn);
         self.flush_on_time(turn);
         self.note_high_watermarks(turn);
@@ -175,10 +236,19 @@ impl Broker {
 
     /// Looks again at all that waits for the partitions touched in this turn.
     fn settle(&mut self, turn: &mut Turn<'_>) {
-        while let Some(id) = self.touched.pop_first() {
-            self.load_groups_if_ready(id, turn);
-            self.complete_produces(id, turn);
-            self.complete_fetches(id, turn);
+        loop {
+            while let Some(id) = self.touched.pop_first() {
+                self.load_if_ready(id, turn);
+                self.complete_produces(id, turn);
+                self.complete_fetches(id, turn);
+                self.complete_deletes(id, turn);
+            }
+            // Markers for partitions that this broker leads itself touch them.
+            self.drive_markers(turn);
+            self.drive_links(turn);
+            if self.touched.is_empty() {
+                break;
+            }
         }
         self.drive_fetchers(turn);
     }
@@ -189,11 +259,16 @@ impl Broker {
         [
             self.channel.next_tick_ns(),
             self.coordinator.next_tick_ns(),
+            self.transactions.next_tick_ns(),
+            self.links.values().map(Link::next_tick_ns).min().unwrap_or(u64::MAX),
             self.produces.next_deadline_ns(),
             self.fetches.next_deadline_ns(),
+            self.deletes.next_deadline_ns(),
+            self.housekeeping.next_tick_ns(),
             self.flushes.next_tick_ns(),
             self.next_isr_check_ns,
             self.next_checkpoint_ns,
+            self.reloads.values().map(|(due_ns, _)| *due_ns).min().unwrap_or(u64::MAX),
             self.stopping.as_ref().map_or(u64::MAX, Stopping::next_tick_ns),
             fetchers,
         ]

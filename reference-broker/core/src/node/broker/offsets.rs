@@ -14,6 +14,7 @@ use crate::controller::TopicPartitionId;
 use crate::ids::{LeaderEpoch, Offset, PartitionId};
 use crate::replication::Partition;
 
+use super::fetch::READ_COMMITTED;
 use super::{Broker, Turn};
 
 /// The end of what a consumer may read.
@@ -31,13 +32,17 @@ impl Broker {
         version: i16,
         turn: &mut Turn<'_>,
     ) -> ListOffsetsResponse {
+        let bound_of = |partition: &Partition| match request.isolation_level {
+            READ_COMMITTED => partition.last_stable_offset(),
+            _ => partition.high_watermark(),
+        };
         let topics = request.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|asked| {
                 let index = PartitionId(asked.partition_index);
                 let answer = self
                     .partition_named(&topic.name, index)
                     .and_then(|id| self.readable(id, LeaderEpoch(asked.current_leader_epoch)))
-                    .and_then(|partition| list_offset(partition, asked, version, turn));
+                    .and_then(|partition| list_offset(partition, asked, bound_of(partition), version, turn));
                 let response = ListOffsetsPartitionResponse::default().with_partition_index(index.0);
                 match answer {
                     Ok((offset, timestamp, epoch)) => {
@@ -91,20 +96,21 @@ impl Broker {
     }
 }
 
-/// Offset, time stamp and the epoch of the leader that wrote the record: consumers detect truncation by it.
+/// Offset, time stamp and the epoch of the leader that wrote the record: consumers detect truncation by it. `bound` ends
+/// what whoever asks may read.
 fn list_offset(
     partition: &Partition,
     asked: &ListOffsetsPartition,
+    bound: Offset,
     version: i16,
     turn: &mut Turn<'_>,
 ) -> Result<(Offset, i64, LeaderEpoch), ResponseError> {
-    let high_watermark = partition.high_watermark();
     let start = partition.log.log_start_offset();
     match asked.timestamp {
         EARLIEST => Ok((start, -1, partition.log.epoch_at(start))),
         LATEST => {
             // A new leader that has not caught up with what its predecessor showed would let the end go back (KIP-207).
-            if partition.epoch_start().is_some_and(|epoch_start| high_watermark < epoch_start) {
+            if partition.epoch_start().is_some_and(|epoch_start| partition.high_watermark() < epoch_start) {
                 let code = if version >= 5 {
                     ResponseError::OffsetNotAvailable
                 } else {
@@ -112,10 +118,10 @@ fn list_offset(
                 };
                 return Err(code);
             }
-            let last = Offset(high_watermark.0 - 1);
+            let last = Offset(bound.0 - 1);
             let epoch =
                 if last >= start { partition.log.epoch_at(last) } else { partition.state().leader_epoch };
-            Ok((high_watermark, -1, epoch))
+            Ok((bound, -1, epoch))
         }
         MAX_TIMESTAMP => Err(ResponseError::UnsupportedVersion),
         timestamp if timestamp >= 0 => {
@@ -123,11 +129,7 @@ fn list_offset(
             let found = found.map_err(|error| {
                 ResponseError::try_from_code(error.code()).unwrap_or(ResponseError::UnknownServerError)
             })?;
-            Ok(found.filter(|(offset, ..)| *offset < high_watermark).unwrap_or((
-                Offset(-1),
-                -1,
-                LeaderEpoch::NONE,
-            )))
+            Ok(found.filter(|(offset, ..)| *offset < bound).unwrap_or((Offset(-1), -1, LeaderEpoch::NONE)))
         }
         _ => Err(ResponseError::InvalidRequest),
     }

@@ -13,11 +13,14 @@ use crate::controller::TopicPartitionId;
 use crate::coordinator::AppendToken;
 use crate::defects::Defect;
 use crate::ids::{ConnId, LeaderEpoch, Offset, PartitionId};
-use crate::log::AppendError;
+use crate::log::{AppendError, Appended};
 use crate::node::connections::ReplyTo;
+use crate::record::BatchHeader;
 use crate::replication::Partition;
+use crate::transaction::TopicPartition;
 
-use super::{Broker, NS_PER_MS, OFFSETS_TOPIC, Turn, Violation};
+use super::markers::MarkerAppend;
+use super::{Broker, NS_PER_MS, Turn, Violation, is_internal};
 
 /// One in so many batches is stored and rejected by the planted bug that does so.
 const REJECT_EVERY: u64 = 200;
@@ -32,16 +35,30 @@ pub(super) struct DelayedProduce {
 
 /// Who is told.
 #[derive(Debug)]
-enum Whom {
+pub(super) enum Whom {
     /// A client; the response is complete but for the partitions that wait.
     Client { reply: ReplyTo, response: Box<ProduceResponse> },
     /// The group coordinator.
     Group(AppendToken),
+    /// The transaction coordinator.
+    Transaction(AppendToken),
+    /// Who has asked for a marker.
+    Marker(Box<MarkerAppend>),
+}
+
+/// A produce request that is carried out in its turn.
+#[derive(Debug)]
+pub(super) struct Produce {
+    pub(super) request: ProduceRequest,
+    pub(super) version: i16,
+    pub(super) conn: ConnId,
+    pub(super) reply: Option<ReplyTo>,
+    pub(super) deadline_ns: u64,
 }
 
 /// One partition of a produce.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     id: TopicPartitionId,
     /// Where it stands in the response: which topic, which partition of it.
     place: (usize, usize),
@@ -84,16 +101,28 @@ enum Outcome {
 }
 
 impl Broker {
-    /// Appends; answers at once or parks the request. Without acks nothing is answered, and an error can only be shown
-    /// by closing the connection.
+    /// Takes a request. What begins a transaction is appended when the coordinator has vouched for it.
     pub(super) fn produce(
         &mut self,
-        request: ProduceRequest,
+        (request, version): (ProduceRequest, i16),
         conn: ConnId,
         reply: Option<ReplyTo>,
         turn: &mut Turn<'_>,
     ) {
         let deadline_ns = turn.now.mono_ns + request.timeout_ms.max(0) as u64 * NS_PER_MS;
+        self.produce_in_turn(Produce { request, version, conn, reply, deadline_ns }, turn);
+    }
+
+    /// Appends what was not `refused`; answers at once or parks the request. Without acks nothing is answered, and an
+    /// error can only be shown by closing the connection.
+    pub(super) fn append_produce(
+        &mut self,
+        produce: Produce,
+        refused_before: &BTreeMap<TopicPartition, ResponseError>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Produce { request, conn, reply, deadline_ns, .. } = produce;
+        let transactional = request.transactional_id.is_some();
         let acks = Acks::from_wire(request.acks);
         let mut response = ProduceResponse::default();
         let mut waiting = Vec::new();
@@ -101,9 +130,12 @@ impl Broker {
             let mut partitions = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 let index = PartitionId(data.index);
-                let outcome = match acks {
-                    Some(acks) => self.produce_batch(&topic.name, index, data.records, acks, turn),
-                    None => refused(index, ResponseError::InvalidRequiredAcks.code()),
+                let outcome = match (acks, refused_before.get(&(topic.name.to_string(), index))) {
+                    (_, Some(error)) => refused(index, error.code()),
+                    (Some(acks), None) => {
+                        self.produce_batch(&topic.name, index, (data.records, transactional), acks, turn)
+                    }
+                    (None, None) => refused(index, ResponseError::InvalidRequiredAcks.code()),
                 };
                 match outcome {
                     Outcome::Done(done) => partitions.push(done),
@@ -141,7 +173,7 @@ impl Broker {
         &mut self,
         topic: &TopicName,
         index: PartitionId,
-        records: Option<Bytes>,
+        (records, transactional): (Option<Bytes>, bool),
         acks: Acks,
         turn: &mut Turn<'_>,
     ) -> Outcome {
@@ -149,7 +181,7 @@ impl Broker {
             Ok(id) => id,
             Err(error) => return refused(index, error.code()),
         };
-        if topic.as_str() == OFFSETS_TOPIC {
+        if is_internal(topic) {
             return refused(index, ResponseError::InvalidTopicException.code());
         }
         let Some(partition) = self.partitions.get_mut(&id) else {
@@ -160,11 +192,14 @@ impl Broker {
         }
         let epoch = partition.state().leader_epoch;
         let records = records.unwrap_or_default();
+        if let Err(error) = check_from_client(&records, transactional) {
+            return refused(index, error.code());
+        }
         let appended = match partition.log.append_as_leader(records, epoch, turn.now.wall_ms, turn.disk) {
             Ok(appended) => appended,
             Err(error) => {
                 if let AppendError::Disk(error) = &error {
-                    super::fail(error, turn);
+                    self.append_failed(id, error, turn);
                 } else {
                     tracing::debug!(topic = topic.as_str(), partition = index.0, %error, "batch refused");
                 }
@@ -195,42 +230,76 @@ impl Broker {
         Outcome::Stored(done, wait)
     }
 
-    /// Appends records of the group coordinator, as `acks=all`.
-    pub(super) fn append_for_groups(
+    /// Appends records of a coordinator, as `acks=all`.
+    pub(super) fn append_for_coordinator(
         &mut self,
-        id: TopicPartitionId,
+        id: Option<TopicPartitionId>,
         batch: Bytes,
-        token: AppendToken,
+        whom: Whom,
         turn: &mut Turn<'_>,
     ) {
-        let result = match self.partitions.get_mut(&id) {
-            Some(partition) if !partition.is_leader() => Err(ResponseError::NotLeaderOrFollower),
-            None => Err(ResponseError::NotLeaderOrFollower),
-            Some(partition) if partition.is_under_min_isr() => Err(ResponseError::NotEnoughReplicas),
-            Some(partition) => {
+        let result = id.ok_or(ResponseError::UnknownTopicOrPartition).and_then(|id| {
+            self.append_committed(id, turn, |partition, turn| {
                 let epoch = partition.state().leader_epoch;
-                let appended = partition.log.append_as_leader(batch, epoch, turn.now.wall_ms, turn.disk);
-                partition.advance_high_watermark();
-                appended.map(|appended| (appended.last_offset.next(), epoch)).map_err(|error| {
-                    match error {
-                        AppendError::Disk(error) => super::fail(&error, turn),
-                        error => tracing::warn!(%error, "group records refused"),
-                    }
-                    ResponseError::KafkaStorageError
-                })
-            }
-        };
+                partition.log.append_as_leader(batch, epoch, turn.now.wall_ms, turn.disk)
+            })
+        });
         match result {
-            Ok((end, leader_epoch)) => {
+            // The coordinator answers its clients in time by itself.
+            Ok(waiting) => self.await_committed(waiting, whom, turn),
+            Err(error) => self.coordinator_append_ended(&whom, Err(error), turn),
+        }
+    }
+
+    /// Appends to a partition that this broker leads what will count when it is committed.
+    pub(super) fn append_committed(
+        &mut self,
+        id: TopicPartitionId,
+        turn: &mut Turn<'_>,
+        append: impl FnOnce(&mut Partition, &mut Turn<'_>) -> Result<Appended, AppendError>,
+    ) -> Result<Waiting, ResponseError> {
+        let Some(partition) = self.partitions.get_mut(&id).filter(|partition| partition.is_leader()) else {
+            return Err(ResponseError::NotLeaderOrFollower);
+        };
+        if partition.is_under_min_isr() {
+            return Err(ResponseError::NotEnoughReplicas);
+        }
+        let appended = append(partition, turn);
+        partition.advance_high_watermark();
+        let leader_epoch = partition.state().leader_epoch;
+        match appended {
+            Ok(appended) => {
                 self.appended(id, turn);
-                let acks = Acks::Committed;
-                let wait = Waiting { id, place: (0, 0), end, leader_epoch, asked: acks, acks };
-                let operation =
-                    DelayedProduce { to: Whom::Group(token), waiting: vec![wait], failed: Vec::new() };
-                // The coordinator answers its clients in time by itself.
-                self.finish_or_park(operation, u64::MAX, turn);
+                let (acks, end) = (Acks::Committed, appended.last_offset.next());
+                Ok(Waiting { id, place: (0, 0), end, leader_epoch, asked: acks, acks })
             }
-            Err(error) => self.group_append_ended(token, Err(error), turn),
+            Err(error) => {
+                let code = error.code();
+                match error {
+                    AppendError::Disk(error) => self.append_failed(id, &error, turn),
+                    error => tracing::warn!(%error, "a coordinator's records are refused"),
+                }
+                Err(ResponseError::try_from_code(code).unwrap_or(ResponseError::UnknownServerError))
+            }
+        }
+    }
+
+    /// Tells somebody when that is committed, however long it takes.
+    pub(super) fn await_committed(&mut self, waiting: Waiting, to: Whom, turn: &mut Turn<'_>) {
+        let operation = DelayedProduce { to, waiting: vec![waiting], failed: Vec::new() };
+        self.finish_or_park(operation, u64::MAX, turn);
+    }
+
+    fn coordinator_append_ended(
+        &mut self,
+        whom: &Whom,
+        result: Result<(), ResponseError>,
+        turn: &mut Turn<'_>,
+    ) {
+        match whom {
+            Whom::Group(token) => self.group_append_ended(*token, result, turn),
+            Whom::Transaction(token) => self.transaction_append_ended(*token, result, turn),
+            Whom::Client { .. } | Whom::Marker(_) => {}
         }
     }
 
@@ -247,6 +316,7 @@ impl Broker {
         let id = TopicPartitionId { topic: image.id, partition: index };
         match self.partitions.get(&id) {
             Some(partition) if partition.is_leader() => Ok(id),
+            None if self.is_offline(id) => Err(ResponseError::KafkaStorageError),
             _ => Err(ResponseError::NotLeaderOrFollower),
         }
     }
@@ -295,12 +365,13 @@ impl Broker {
                 }
                 self.respond(reply, &ResponseKind::Produce(*response), turn);
             }
-            Whom::Group(token) => {
-                // With the leadership the coordinator has lost the partition, and was told so.
-                if operation.failed.is_empty() {
-                    self.group_append_ended(token, Ok(()), turn);
-                }
+            // With the leadership the coordinator has lost the partition, and was told so.
+            Whom::Group(_) | Whom::Transaction(_) if !operation.failed.is_empty() => {}
+            Whom::Marker(marker) => {
+                let failed = operation.failed.first();
+                self.marker_ended(&marker, failed.map_or(Ok(()), |(_, error)| Err(*error)), turn);
             }
+            whom => self.coordinator_append_ended(&whom, Ok(()), turn),
         }
     }
 }
@@ -341,6 +412,20 @@ impl Waiting {
             Acks::All | Acks::Committed => Some(Ok(())),
         }
     }
+}
+
+/// What a client may not send: markers, records without a number where numbers count, and records in a transaction of
+/// which the request says nothing.
+fn check_from_client(records: &[u8], transactional: bool) -> Result<(), ResponseError> {
+    let Ok(header) = BatchHeader::parse(records) else { return Ok(()) };
+    if header.is_transactional() && !transactional {
+        return Err(ResponseError::TransactionalIdAuthorizationFailed);
+    }
+    let unnumbered = header.is_transactional() && (!header.is_idempotent() || header.base_sequence.0 < 0);
+    if header.is_control() || unnumbered {
+        return Err(ResponseError::InvalidRecord);
+    }
+    Ok(())
 }
 
 fn refused(partition: PartitionId, error: i16) -> Outcome {

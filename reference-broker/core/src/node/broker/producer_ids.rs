@@ -1,14 +1,17 @@
-//! InitProducerId: producer ids come in blocks from the controller (KIP-730).
+//! InitProducerId without transactions: producer ids come in blocks from the controller (KIP-730).
 
 use std::collections::VecDeque;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, InitProducerIdRequest, InitProducerIdResponse,
-    ProducerId, ResponseKind,
+    ResponseKind,
 };
 
+use crate::coordinator::ReplyId;
+use crate::ids::ProducerId;
 use crate::node::connections::ReplyTo;
+use crate::transaction::TransactionRequest;
 
 use super::control::Call;
 use super::{Broker, Turn};
@@ -21,32 +24,44 @@ pub(super) struct ProducerIds {
     next: i64,
     end: i64,
     asked: bool,
-    waiting: VecDeque<ReplyTo>,
+    waiting: VecDeque<Asker>,
+}
+
+/// Who wants an id.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    Client(ReplyTo),
+    /// The coordinator, for a transactional producer.
+    Transaction(ReplyId),
 }
 
 impl Broker {
     /// Gives a fresh id with epoch 0, also to a producer that brings an old one (KIP-360).
     pub(super) fn init_producer_id(
         &mut self,
-        request: &InitProducerIdRequest,
+        request: InitProducerIdRequest,
         reply: ReplyTo,
         turn: &mut Turn<'_>,
     ) {
         if request.transactional_id.is_some() {
-            // There is no transaction coordinator.
-            return self.refuse_producer_id(reply, ResponseError::CoordinatorNotAvailable, turn);
+            return self.transaction_request(TransactionRequest::InitProducerId(request), reply, turn);
         }
-        self.producer_ids.waiting.push_back(reply);
+        self.producer_ids.waiting.push_back(Asker::Client(reply));
+        self.give_producer_ids(turn);
+    }
+
+    /// Gets a fresh id for a transactional producer.
+    pub(super) fn allocate_producer_id(&mut self, reply: ReplyId, turn: &mut Turn<'_>) {
+        self.producer_ids.waiting.push_back(Asker::Transaction(reply));
         self.give_producer_ids(turn);
     }
 
     fn give_producer_ids(&mut self, turn: &mut Turn<'_>) {
         while self.producer_ids.next < self.producer_ids.end {
-            let Some(reply) = self.producer_ids.waiting.pop_front() else { return };
+            let Some(asker) = self.producer_ids.waiting.pop_front() else { return };
             let id = ProducerId(self.producer_ids.next);
             self.producer_ids.next += 1;
-            let response = InitProducerIdResponse::default().with_producer_id(id).with_producer_epoch(0);
-            self.respond(reply, &ResponseKind::InitProducerId(response), turn);
+            self.tell_producer_id(asker, Ok(id), turn);
         }
         if !self.producer_ids.waiting.is_empty() && !self.producer_ids.asked {
             self.producer_ids.asked = true;
@@ -68,16 +83,36 @@ impl Broker {
                 self.give_producer_ids(turn);
             }
             _ => {
-                for reply in std::mem::take(&mut self.producer_ids.waiting) {
-                    self.refuse_producer_id(reply, ResponseError::CoordinatorLoadInProgress, turn);
+                for asker in std::mem::take(&mut self.producer_ids.waiting) {
+                    self.tell_producer_id(asker, Err(ResponseError::CoordinatorLoadInProgress), turn);
                 }
             }
         }
     }
 
-    fn refuse_producer_id(&mut self, reply: ReplyTo, error: ResponseError, turn: &mut Turn<'_>) {
-        let response = InitProducerIdResponse::default().with_error_code(error.code());
-        let response = response.with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
-        self.respond(reply, &ResponseKind::InitProducerId(response), turn);
+    fn tell_producer_id(
+        &mut self,
+        asker: Asker,
+        result: Result<ProducerId, ResponseError>,
+        turn: &mut Turn<'_>,
+    ) {
+        match asker {
+            Asker::Client(reply) => {
+                let response = InitProducerIdResponse::default();
+                let response = match result {
+                    Ok(id) => response.with_producer_id(id.0.into()).with_producer_epoch(0),
+                    Err(error) => response
+                        .with_error_code(error.code())
+                        .with_producer_id((-1).into())
+                        .with_producer_epoch(-1),
+                };
+                self.respond(reply, &ResponseKind::InitProducerId(response), turn);
+            }
+            Asker::Transaction(reply) => {
+                let mut out = Vec::new();
+                self.transactions.producer_id_allocated(turn.now, reply, result, &mut out);
+                self.carry_out_transactions(out, turn);
+            }
+        }
     }
 }

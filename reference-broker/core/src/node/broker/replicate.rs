@@ -12,6 +12,7 @@ use crate::ids::{LeaderEpoch, NodeId, Offset, PartitionId};
 use crate::log::AppendError;
 use crate::node::dialled::Purpose;
 use crate::node::{Endpoint, FlushPolicy, Now};
+use crate::record::batches;
 use crate::replication::{FetchAsked, FetcherState, Partition, truncation_offset};
 use crate::wire::Asked;
 
@@ -105,7 +106,7 @@ impl Broker {
     }
 
     /// How this broker reaches another one: as configured, else as advertised.
-    fn endpoint_of(&self, node: NodeId) -> Option<Endpoint> {
+    pub(super) fn endpoint_of(&self, node: NodeId) -> Option<Endpoint> {
         let configured =
             self.config.peers.iter().find(|peer| peer.node == node).map(|peer| peer.endpoint.clone());
         configured.or_else(|| self.channel.image().broker(node).map(|broker| broker.internal.clone()))
@@ -195,8 +196,13 @@ impl Broker {
         if partition.is_leader() || current != asked {
             return Ok(());
         }
-        if let Some(error) = ResponseError::try_from_code(data.error_code) {
-            return Err(error.to_string());
+        let leaders_start = Offset(data.log_start_offset);
+        match ResponseError::try_from_code(data.error_code) {
+            Some(ResponseError::OffsetOutOfRange) if begins_again(partition, leaders_start) => {
+                return start_again(partition, leaders_start, turn);
+            }
+            Some(error) => return Err(error.to_string()),
+            None => {}
         }
         if data.diverging_epoch.end_offset >= 0 {
             // What else this response says is about another history (KAFKA-14704).
@@ -221,9 +227,20 @@ impl Broker {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        let known = partition.high_watermark();
         partition.follow_high_watermark(leaders_high_watermark);
+        let committed = partition.high_watermark() > known;
+        let raised = partition.raise_start(leaders_start, turn.disk);
+        if committed && self.fetches.is_watched(id) {
+            // Consumers wait here, too (KAFKA-14334).
+            self.touched.insert(id);
+        }
         if grown {
             self.appended(id, turn);
+        }
+        if let Err(error) = raised {
+            super::fail(&error, turn);
+            return Err(error.to_string());
         }
         Ok(())
     }
@@ -260,15 +277,48 @@ fn truncate(
         to = to.0,
         "truncates to its leader's log"
     );
-    partition
-        .log
-        .truncate_to(to.max(partition.log.log_start_offset()), turn.disk)
-        .map_err(|error| error.to_string())?;
+    if to < partition.log.log_start_offset() {
+        // The leader has lost what was deleted here: nothing that is left goes on where its log ends.
+        return partition.start_again_at(to, turn.disk).map_err(|error| error.to_string());
+    }
+    partition.log.truncate_to(to, turn.disk).map_err(|error| error.to_string())?;
     partition.truncated();
     Ok(())
 }
 
+/// Whether a follower whose position its leader does not have has nothing to keep: its leader's log starts behind the end of
+/// its own, or its own is empty and from no epoch that the leader could compare.
+fn begins_again(partition: &Partition, leaders_start: Offset) -> bool {
+    let log = &partition.log;
+    let unknown = log.latest_epoch() == LeaderEpoch::NONE && log.log_start_offset() == log.log_end_offset();
+    leaders_start >= Offset(0) && (leaders_start > log.log_end_offset() || unknown)
+}
+
+fn start_again(partition: &mut Partition, start: Offset, turn: &mut Turn<'_>) -> Result<(), String> {
+    tracing::info!(
+        topic = partition.topic(),
+        partition = partition.id().partition.0,
+        end = partition.log.log_end_offset().0,
+        start = start.0,
+        "begins again where its leader's log starts"
+    );
+    partition.start_again_at(start, turn.disk).map_err(|error| {
+        super::fail(&error, turn);
+        error.to_string()
+    })
+}
+
 fn append(partition: &mut Partition, records: Bytes, turn: &mut Turn<'_>) -> Result<(), AppendError> {
+    let log = &partition.log;
+    // The leader's log may start inside a batch, which comes whole (KAFKA-6975).
+    if log.log_start_offset() == log.log_end_offset()
+        && let Some(Ok(first)) = batches(records.clone()).next()
+        && first.header.base_offset < log.log_end_offset()
+        && first.header.last_offset() >= log.log_end_offset()
+        && partition.start_again_at(first.header.base_offset, turn.disk).is_err()
+    {
+        return Err(AppendError::Fenced);
+    }
     match partition.log.append_as_follower(records.clone(), turn.disk) {
         // With the planted bug the tail that was kept may end inside one of the leader's batches.
         Err(AppendError::NonContiguous { expected, found })

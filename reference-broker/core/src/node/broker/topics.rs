@@ -1,26 +1,24 @@
 //! Topics are made and unmade by the controller; a broker passes such requests on.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::create_partitions_response::{
-    CreatePartitionsResponse, CreatePartitionsTopicResult,
-};
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::{CreatableTopicResult, CreateTopicsResponse};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ResponseKind, TopicName,
+    AlterConfigsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    IncrementalAlterConfigsRequest, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::controller::ControllerRequest;
+use crate::controller::{ControllerRequest, refused, topic_config};
 use crate::node::connections::ReplyTo;
 
 use super::control::Call;
-use super::{Broker, OFFSETS_TOPIC, Turn};
+use super::{Broker, OFFSETS_TOPIC, TRANSACTION_TOPIC, Turn, is_internal};
 
 /// How long the creation of a topic that a client has merely named may take.
 const AUTO_CREATE_TIMEOUT_MS: i32 = 5_000;
+/// How long a change of settings may take; its request does not say.
+const ALTER_TIMEOUT_MS: i32 = 30_000;
 
 impl Broker {
     pub(super) fn create_topics(
@@ -60,8 +58,33 @@ impl Broker {
         self.forward(request.timeout_ms, request.into(), reply, turn);
     }
 
-    fn forward(&mut self, timeout_ms: i32, request: ControllerRequest, reply: ReplyTo, turn: &mut Turn<'_>) {
-        let on_timeout = Box::new(timed_out(&request));
+    pub(super) fn alter_configs(
+        &mut self,
+        request: AlterConfigsRequest,
+        reply: ReplyTo,
+        turn: &mut Turn<'_>,
+    ) {
+        self.forward(ALTER_TIMEOUT_MS, request.into(), reply, turn);
+    }
+
+    pub(super) fn incremental_alter_configs(
+        &mut self,
+        request: IncrementalAlterConfigsRequest,
+        reply: ReplyTo,
+        turn: &mut Turn<'_>,
+    ) {
+        self.forward(ALTER_TIMEOUT_MS, request.into(), reply, turn);
+    }
+
+    pub(super) fn forward(
+        &mut self,
+        timeout_ms: i32,
+        request: ControllerRequest,
+        reply: ReplyTo,
+        turn: &mut Turn<'_>,
+    ) {
+        // If no controller answers in time.
+        let on_timeout = Box::new(refused(&request, ResponseError::RequestTimedOut).into());
         self.call(request, timeout_ms.max(0) as u64, Call::Forwarded { reply, on_timeout }, turn);
     }
 
@@ -72,16 +95,19 @@ impl Broker {
         if pending || self.channel.image().active_brokers().next().is_none() {
             return;
         }
-        let alive = self.channel.image().active_brokers().count() as i16;
-        let (partitions, replicas) = if name == OFFSETS_TOPIC {
-            (self.config.offsets_topic_partitions, self.config.offsets_topic_replication_factor.min(alive))
-        } else {
-            (self.config.num_partitions, self.config.default_replication_factor.min(alive))
+        let config = &self.config;
+        let (partitions, replicas) = match name {
+            OFFSETS_TOPIC => (config.offsets_topic_partitions, config.offsets_topic_replication_factor),
+            TRANSACTION_TOPIC => {
+                (config.transaction_topic_partitions, config.transaction_topic_replication_factor)
+            }
+            _ => (config.num_partitions, config.default_replication_factor),
         };
         let topic = CreatableTopic::default()
             .with_name(TopicName(StrBytes::from_string(name.to_owned())))
             .with_num_partitions(partitions)
-            .with_replication_factor(replicas);
+            .with_replication_factor(replicas)
+            .with_configs(if is_internal(name) { vec![compacted()] } else { Vec::new() });
         let request =
             CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(AUTO_CREATE_TIMEOUT_MS);
         self.call(request, AUTO_CREATE_TIMEOUT_MS as u64, Call::AutoCreate { topic: name.to_owned() }, turn);
@@ -98,6 +124,13 @@ impl Broker {
             topic.replication_factor = self.config.default_replication_factor;
         }
     }
+}
+
+/// The brokers' own topics need only the newest record of each key.
+fn compacted() -> CreatableTopicConfig {
+    CreatableTopicConfig::default()
+        .with_name(StrBytes::from_static_str(topic_config::CLEANUP_POLICY))
+        .with_value(Some(StrBytes::from_static_str("compact")))
 }
 
 /// Fits a controller's answer to the version of the client's request: older ones lack fields.
@@ -129,39 +162,21 @@ pub(super) fn fit(response: ResponseKind, version: i16) -> ResponseKind {
             }
             ResponseKind::DeleteTopics(response)
         }
+        ResponseKind::DescribeQuorum(mut response) if version < 2 => {
+            response.nodes.clear();
+            response.error_message = None;
+            let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.for_each(|partition| partition.error_message = None);
+            ResponseKind::DescribeQuorum(response)
+        }
+        // Before version 1 each partition says what is wrong.
+        ResponseKind::ElectLeaders(mut response) if version < 1 => {
+            let error = std::mem::take(&mut response.error_code);
+            let results =
+                response.replica_election_results.iter_mut().flat_map(|it| &mut it.partition_result);
+            results.filter(|it| it.error_code == 0).for_each(|it| it.error_code = error);
+            ResponseKind::ElectLeaders(response)
+        }
         other => other,
-    }
-}
-
-/// What to answer if no controller does in time: every topic of the request timed out.
-fn timed_out(request: &ControllerRequest) -> ResponseKind {
-    let error = ResponseError::RequestTimedOut.code();
-    match request {
-        ControllerRequest::DeleteTopics(request) => {
-            let result = |topic: &DeleteTopicState| {
-                DeletableTopicResult::default()
-                    .with_name(topic.name.clone())
-                    .with_topic_id(topic.topic_id)
-                    .with_error_code(error)
-            };
-            ResponseKind::DeleteTopics(
-                DeleteTopicsResponse::default().with_responses(request.topics.iter().map(result).collect()),
-            )
-        }
-        ControllerRequest::CreatePartitions(request) => {
-            let results = request.topics.iter().map(|topic| {
-                CreatePartitionsTopicResult::default().with_name(topic.name.clone()).with_error_code(error)
-            });
-            ResponseKind::CreatePartitions(
-                CreatePartitionsResponse::default().with_results(results.collect()),
-            )
-        }
-        ControllerRequest::CreateTopics(request) => {
-            let results = request.topics.iter().map(|topic| {
-                CreatableTopicResult::default().with_name(topic.name.clone()).with_error_code(error)
-            });
-            ResponseKind::CreateTopics(CreateTopicsResponse::default().with_topics(results.collect()))
-        }
-        other => unreachable!("{:?} is not forwarded for clients", other.api_key()),
     }
 }

@@ -3,7 +3,7 @@
 use crate::controller::{MetadataImage, TopicPartitionId};
 use crate::disk::Disk;
 use crate::ids::{LeaderEpoch, NodeId, Offset};
-use crate::log::LogError;
+use crate::log::{LogError, LogEvents};
 use crate::replication::Partition;
 
 use super::Broker;
@@ -29,16 +29,29 @@ pub struct PartitionView {
     pub log_start: Offset,
     /// All below is committed.
     pub high_watermark: Offset,
+    /// No transaction below is undecided.
+    pub last_stable: Offset,
     /// All below is durable.
     pub flushed_end: Offset,
     /// Where the log ends.
     pub log_end: Offset,
+    /// The bytes of its segments.
+    pub log_bytes: u64,
+    /// Whether the log is being compacted.
+    pub is_cleaning: bool,
+    /// What has happened to the log since this process opened it.
+    pub log_events: LogEvents,
 }
 
 impl Broker {
     /// The state of the cluster as this broker knows it.
     pub(crate) fn image(&self) -> &MetadataImage {
         self.channel.image()
+    }
+
+    /// How often this process took the metadata from a snapshot, and how often that went on after an interruption.
+    pub(crate) fn snapshots(&self) -> (u64, u64) {
+        self.channel.snapshots()
     }
 
     /// All replicas that are open.
@@ -75,7 +88,11 @@ fn view(partition: &Partition) -> PartitionView {
         isr: state.isr.clone(),
         log_start: partition.log.log_start_offset(),
         high_watermark: partition.high_watermark(),
+        last_stable: partition.last_stable_offset(),
         flushed_end: partition.log.flushed_end_offset(),
         log_end: partition.log.log_end_offset(),
+        log_bytes: partition.log.size(),
+        is_cleaning: partition.log.is_cleaning(),
+        log_events: partition.log.events(),
     }
 }

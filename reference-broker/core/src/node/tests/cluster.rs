@@ -10,6 +10,7 @@ use crate::ids::{ConnId, NodeId};
 use crate::node::{
     Effect, Endpoint, Event, ListenerKind, Node, NodeConfig, Now, PartitionView, Peer, Role, SyncToken,
 };
+use crate::record::batches;
 use crate::wire::{self, Asked};
 
 pub(super) const CONTROLLER: NodeId = NodeId(100);
@@ -71,6 +72,8 @@ impl Cluster {
             let mut config = NodeConfig::new(node, role, endpoint(node), endpoint(node));
             config.controllers = vec![Peer { node: CONTROLLER, endpoint: endpoint(CONTROLLER) }];
             config.default_replication_factor = config.default_replication_factor.min(brokers as i16);
+            // The time stamps of tests are their own.
+            config.retention_ms = -1;
             adapt(&mut config);
             cluster.configs.insert(node, config);
             cluster.disks.insert(node, MemDisk::new());
@@ -115,6 +118,11 @@ impl Cluster {
         self.cut.clear();
     }
 
+    /// Changes the configuration that a node boots with next.
+    pub(super) fn adapt(&mut self, node: NodeId, adapt: impl FnOnce(&mut NodeConfig)) {
+        adapt(self.configs.get_mut(&node).expect("a configuration"));
+    }
+
     pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
         &mut self.running.get_mut(&node).expect("runs").node
     }
@@ -127,14 +135,19 @@ impl Cluster {
     /// Lets time pass, tick by tick.
     pub(super) fn run_ms(&mut self, ms: u64) {
         let end = self.now.mono_ns + ms * MS;
-        loop {
-            let due = self.running.iter().map(|(id, process)| (process.node.next_tick_ns(), *id)).min();
-            let Some((at, node)) = due.filter(|(at, _)| *at <= end) else { break };
-            self.set_time(at.max(self.now.mono_ns + 1));
-            self.events.push_back((node, Event::Tick));
+        while self.next_tick(end) {
             self.settle();
         }
         self.set_time(end.max(self.now.mono_ns));
+    }
+
+    /// Lets time pass up to the next tick of a node; false if there is none up to `end`.
+    fn next_tick(&mut self, end: u64) -> bool {
+        let due = self.running.iter().map(|(id, process)| (process.node.next_tick_ns(), *id)).min();
+        let Some((at, node)) = due.filter(|(at, _)| *at <= end) else { return false };
+        self.set_time(at.max(self.now.mono_ns + 1));
+        self.events.push_back((node, Event::Tick));
+        true
     }
 
     fn set_time(&mut self, mono_ns: u64) {
@@ -160,10 +173,26 @@ impl Cluster {
         self.settle();
     }
 
+    /// Lets time pass until something holds, for at most a second, and looks after every single event.
+    pub(super) fn until_event(&mut self, what: &str, holds: impl Fn(&mut Self) -> bool) {
+        let end = self.now.mono_ns + 1_000 * MS;
+        while !holds(self) {
+            if !self.step() {
+                assert!(self.now.mono_ns < end, "never: {what}");
+                self.next_tick(end);
+            }
+        }
+    }
+
     /// Carries out what is in flight, without time passing.
     fn settle(&mut self) {
-        while let Some((node, event)) = self.events.pop_front() {
-            let Some(process) = self.running.get_mut(&node) else { continue };
+        while self.step() {}
+    }
+
+    /// One event that is in flight; false if there is none.
+    fn step(&mut self) -> bool {
+        let Some((node, event)) = self.events.pop_front() else { return false };
+        if let Some(process) = self.running.get_mut(&node) {
             let disk = self.disks.get_mut(&node).expect("a disk");
             let mut effects = Vec::new();
             process.node.step(self.now, event, disk, &mut effects);
@@ -175,6 +204,26 @@ impl Cluster {
             self.broken.extend(broken.iter().map(|violation| violation.rule));
             self.carry_out(node, effects);
         }
+        true
+    }
+
+    /// The directories and files of a node, by their paths.
+    pub(super) fn paths(&self, node: NodeId) -> Vec<String> {
+        self.disks[&node].paths().map(ToOwned::to_owned).collect()
+    }
+
+    /// The newest frame of a client goes before everything else that is in flight.
+    pub(super) fn send_first(
+        &mut self,
+        client: Client,
+        api: ApiKey,
+        version: i16,
+        request: impl Into<RequestKind>,
+    ) {
+        let asked = Asked { api, version, correlation: 7 };
+        let frame = wire::encode_request(asked, "test", &request.into()).expect("encodes");
+        self.events.push_front((client.0, Event::Frame { conn: client.1, frame }));
+        self.step();
     }
 
     fn carry_out(&mut self, node: NodeId, effects: Vec<Effect>) {
@@ -182,6 +231,7 @@ impl Cluster {
             match effect {
                 Effect::Dial { conn, node: to, .. } => self.dial((node, conn), to),
                 Effect::Send { conn, parts } => self.pass_on((node, conn), &parts),
+                Effect::Admitted { .. } => {}
                 Effect::Close { conn } => self.hang_up((node, conn)),
                 Effect::Sync { token, .. } if self.hold_syncs => {
                     self.running.get_mut(&node).expect("runs").syncs.push(token);
@@ -234,9 +284,14 @@ impl Cluster {
 
     /// Connects to a broker's client listener.
     pub(super) fn connect(&mut self, node: NodeId) -> Client {
+        self.connect_to(node, ListenerKind::Client)
+    }
+
+    /// Connects to one of a node's listeners.
+    pub(super) fn connect_to(&mut self, node: NodeId, listener: ListenerKind) -> Client {
         let conn = ConnId(self.next_accepted);
         self.next_accepted += 2;
-        self.events.push_back((node, Event::Accepted { conn, listener: ListenerKind::Client }));
+        self.events.push_back((node, Event::Accepted { conn, listener }));
         let client = Client(node, conn);
         self.answers.insert(client, VecDeque::new());
         self.settle();
@@ -314,10 +369,14 @@ impl Cluster {
         let view = self.view(node, topic, partition).expect("a replica");
         let process = self.running.get(&node).expect("runs");
         let disk = self.disks.get_mut(&node).expect("a disk");
-        let read = process.node.read_committed(view.id, view.log_start, 1 << 30, disk).expect("reads");
         let mut bytes = BytesMut::new();
-        for part in &read {
-            bytes.extend_from_slice(part);
+        let mut from = view.log_start;
+        loop {
+            let read = process.node.read_committed(view.id, from, 1 << 30, disk).expect("reads").concat();
+            let last = batches(read.clone().into()).map(Result::unwrap).last();
+            let Some(last) = last else { break };
+            from = last.header.last_offset().next();
+            bytes.extend_from_slice(&read);
         }
         bytes.freeze()
     }

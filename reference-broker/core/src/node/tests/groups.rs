@@ -17,12 +17,12 @@ use crate::ids::NodeId;
 use super::cluster::{Client, Cluster};
 use super::requests::topic_name;
 
-fn group() -> GroupId {
+pub(super) fn group() -> GroupId {
     GroupId(StrBytes::from_static_str("readers"))
 }
 
 /// Asks until there is a coordinator.
-fn coordinator(cluster: &mut Cluster, at: NodeId) -> NodeId {
+pub(super) fn coordinator(cluster: &mut Cluster, at: NodeId) -> NodeId {
     let client = cluster.connect(at);
     for _ in 0..100 {
         let request = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("readers"));
@@ -55,7 +55,7 @@ fn join(cluster: &mut Cluster, client: Client) -> (i32, StrBytes) {
     panic!("cannot join");
 }
 
-fn fetched(cluster: &mut Cluster, client: Client) -> (i16, i64) {
+pub(super) fn fetched(cluster: &mut Cluster, client: Client) -> (i16, i64) {
     let topic =
         OffsetFetchRequestTopic::default().with_name(topic_name("orders")).with_partition_indexes(vec![0]);
     let request = OffsetFetchRequest::default().with_group_id(group()).with_topics(Some(vec![topic]));

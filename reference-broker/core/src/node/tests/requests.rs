@@ -30,6 +30,11 @@ impl Cluster {
     /// Creates a topic over broker `node`, and waits until every replica knows its role.
     pub(super) fn create(&mut self, topic: &str, replicas: i16, configs: &[(&str, &str)]) {
         let client = self.connect(NodeId(1));
+        self.create_by(client, topic, replicas, configs);
+    }
+
+    /// The same, by somebody who is connected.
+    pub(super) fn create_by(&mut self, client: Client, topic: &str, replicas: i16, configs: &[(&str, &str)]) {
         let configs = configs.iter().map(|(name, value)| {
             let value = Some(StrBytes::from_string((*value).to_owned()));
             CreatableTopicConfig::default()

@@ -30,12 +30,13 @@ impl Replica {
         self.partition_epoch += 1;
         let state = PartitionState {
             isr: isr.iter().map(|node| NodeId(*node)).collect(),
+            elr: Vec::new(),
             leader: NodeId(leader),
             leader_epoch: LeaderEpoch(epoch),
             partition_epoch: self.partition_epoch,
         };
         let replicas = vec![ME, NodeId(2), NodeId(3)];
-        self.partition.apply(&PartitionImage { replicas, state }, 1_000)
+        self.partition.apply(&PartitionImage::new(replicas, state), 1_000)
     }
 
     fn append(&mut self, records: usize) {
@@ -48,7 +49,7 @@ impl Replica {
     }
 
     fn fetched(&mut self, node: i32, offset: i64, now_ns: u64) -> i64 {
-        self.partition.follower_fetched(NodeId(node), EPOCH, Offset(offset), now_ns);
+        self.partition.follower_fetched(NodeId(node), EPOCH, (Offset(0), Offset(offset)), now_ns);
         self.partition.advance_high_watermark();
         self.partition.high_watermark().0
     }
@@ -175,7 +176,7 @@ fn what_a_restarted_follower_had_is_forgotten() {
     let mut replica = Replica::new(1, FlushPolicy::PageCache);
     replica.told(1, 0, &[1, 2]);
     replica.append(1);
-    replica.partition.follower_fetched(NodeId(2), EPOCH, Offset(1), 1);
+    replica.partition.follower_fetched(NodeId(2), EPOCH, (Offset(0), Offset(1)), 1);
     replica.partition.follower_restarted(NodeId(2), BrokerEpoch(11));
     assert!(!replica.partition.advance_high_watermark());
     assert_eq!(replica.fetched(2, 1, 2), 1);

@@ -3,14 +3,16 @@
 pub(crate) mod samples;
 
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_response::{EpochEndOffset, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+};
 use kafka_protocol::messages::{
-    ApiKey, FetchResponse as CodecFetchResponse, RequestKind, ResponseKind, TopicName,
+    ApiKey, BrokerId, FetchResponse as CodecFetchResponse, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use crate::ids::{LeaderEpoch, Offset, PartitionId};
+use crate::ids::{LeaderEpoch, NodeId, Offset, PartitionId, ProducerId};
 use crate::node::{ListenerKind, Role};
 
 use super::shape::{self, ShapeError};
@@ -95,16 +97,21 @@ fn the_hand_written_fetch_response_is_what_the_codec_writes() {
             partition: PartitionId(3),
             error: 0,
             high_watermark: Offset(20),
+            last_stable: Offset(18),
             log_start: Offset(5),
+            aborted: Some(vec![(ProducerId(900), Offset(7)), (ProducerId(901), Offset(9))]),
             diverging: None,
+            preferred: (version >= 11).then_some(NodeId(2)),
             records: records.map(Bytes::from_static).to_vec(),
         };
         let mut diverging = FetchedPartition::error(PartitionId(4), 6);
         if version >= 12 {
             diverging.diverging = Some((LeaderEpoch(2), Offset(17)));
         }
-        let response =
-            FetchResponse { topics: vec![FetchedTopic { topic, partitions: vec![full, diverging] }] };
+        let response = FetchResponse {
+            topics: vec![FetchedTopic { topic, partitions: vec![full, diverging] }],
+            ..FetchResponse::default()
+        };
         let frame = Bytes::from(response.encode(asked(ApiKey::Fetch, version)).concat());
 
         let mut topic = FetchableTopicResponse::default();
@@ -114,12 +121,17 @@ fn the_hand_written_fetch_response_is_what_the_codec_writes() {
             topic.topic = TopicName(name.clone());
         }
         let start = |offset| if version >= 5 { offset } else { -1 };
+        let aborted = [(900, 7), (901, 9)].map(|(producer, first)| {
+            AbortedTransaction::default().with_producer_id(producer.into()).with_first_offset(first)
+        });
+        let aborted = aborted.to_vec();
         let full = PartitionData::default()
             .with_partition_index(3)
             .with_high_watermark(20)
-            .with_last_stable_offset(20)
+            .with_last_stable_offset(18)
             .with_log_start_offset(start(5))
-            .with_aborted_transactions(Some(Vec::new()))
+            .with_aborted_transactions(Some(aborted))
+            .with_preferred_read_replica(BrokerId(if version >= 11 { 2 } else { -1 }))
             .with_records(Some(Bytes::from(records.concat())));
         let mut other = PartitionData::default()
             .with_partition_index(4)
@@ -127,7 +139,7 @@ fn the_hand_written_fetch_response_is_what_the_codec_writes() {
             .with_high_watermark(-1)
             .with_last_stable_offset(-1)
             .with_log_start_offset(-1)
-            .with_aborted_transactions(Some(Vec::new()))
+            .with_aborted_transactions(None)
             .with_records(Some(Bytes::new()));
         if version >= 12 {
             other.diverging_epoch = EpochEndOffset::default().with_epoch(2).with_end_offset(17);
@@ -147,7 +159,8 @@ fn stored_batches_are_sent_without_a_copy() {
         FetchedPartition { records: vec![records.clone()], ..FetchedPartition::error(PartitionId(0), 0) };
     let topic =
         FetchedTopic { topic: TopicKey::Name(StrBytes::from_static_str("t")), partitions: vec![partition] };
-    let parts = FetchResponse { topics: vec![topic] }.encode(asked(ApiKey::Fetch, 11));
+    let parts =
+        FetchResponse { topics: vec![topic], ..FetchResponse::default() }.encode(asked(ApiKey::Fetch, 11));
     assert!(parts.iter().any(|part| part.as_ptr() == records.as_ptr()));
 }
 
