@@ -17,9 +17,10 @@ const SMOKE: &str = "scenarios/smoke/acked-survives-leader-kill.yaml";
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// A replay has the same plan and not the same interleaving. These strike only when something falls into a gap of some
-/// hundred milliseconds, or where retries come in another order; they get three more seeds.
-const BY_CHANCE: [&str; 2] = ["skip-sequence-check", "skip-truncation"];
+/// A replay has the same plan and not the same interleaving. Some strike only when something falls into a gap of some
+/// hundred milliseconds, or where retries come in another order, and on a busy machine the gap may pass unused. In the
+/// simulator the first seed has to do.
+const LIVE_SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 
 fn mqproof(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mqproof")).args(arguments).current_dir(ROOT).output().unwrap()
@@ -125,8 +126,7 @@ fn a_defect_of_no_name_or_of_another_system_is_refused_before_anything_starts() 
 fn every_defect_is_caught_by_the_properties_of_its_row_and_by_no_others() {
     for case in table() {
         let scenario = format!("scenarios/defects/{}.yaml", case.scenario);
-        let seeds = if BY_CHANCE.contains(&case.defect.as_str()) { 1..=4 } else { 1..=1 };
-        let caught = seeds.into_iter().any(|seed| {
+        let caught = LIVE_SEEDS.into_iter().any(|seed| {
             let run = Run::new(&scenario, &case.defect, seed, "reference");
             run.assert_marked(&case.defect);
             run.is_caught_by(&case)

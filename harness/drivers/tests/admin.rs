@@ -8,7 +8,7 @@ use mqproof_drivers::kafka::{Connection, KafkaAdmin, LibraryLog};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn leaders_replicas_bounds_and_offsets_are_read_from_the_cluster() {
@@ -50,5 +50,5 @@ fn a_cluster_that_is_not_there_is_an_error_within_the_time_out() {
     assert!(admin.committed("group", "orders", 1, patience).is_err());
     assert!(admin.topic_settings("orders", patience).is_err());
     assert!(admin.create_topics(&[], patience).is_err());
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

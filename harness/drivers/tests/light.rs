@@ -18,7 +18,7 @@ use mqproof_drivers::library_log::LibraryLog;
 use reference_broker::broker_core::{Endpoint, NodeConfig, NodeId, Peer, Role};
 use reference_broker::{ExitReason, NodeOptions, SecurityOptions, Server, ServerError, StopHandle};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const TOPIC: &str = "load";
 
 /// A controller and a broker, each on its own threads, with one topic.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use broker_core::{ConnId, DiskError, Effect, Event, FileId, ListenerKind, Node, SyncToken};
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::clock::Clock;
 use crate::disk::{FileDisk, OpenFile};
@@ -92,7 +92,8 @@ pub(crate) struct CoreLoop {
     flushers: Flushers,
     outboxes: BTreeMap<ConnId, Outbox>,
     effects: Vec<Effect>,
-    ready: bool,
+    /// Told once when the node is ready.
+    until_ready: Option<oneshot::Sender<()>>,
     stopping_since: Option<Instant>,
     exit: Option<ExitReason>,
 }
@@ -105,6 +106,7 @@ impl CoreLoop {
         inbox: Receiver<Message>,
         connector: Connector,
         flushers: Flushers,
+        until_ready: oneshot::Sender<()>,
     ) -> Self {
         Self {
             node,
@@ -115,7 +117,7 @@ impl CoreLoop {
             flushers,
             outboxes: BTreeMap::new(),
             effects: Vec::new(),
-            ready: false,
+            until_ready: Some(until_ready),
             stopping_since: None,
             exit: None,
         }
@@ -208,9 +210,10 @@ impl CoreLoop {
     fn step(&mut self, event: Event) {
         self.node.step(self.clock.now(), event, &mut self.disk, &mut self.effects);
         self.carry_out();
-        if !self.ready && self.node.is_ready() {
-            self.ready = true;
+        if let Some(ready) = self.until_ready.take_if(|_| self.node.is_ready()) {
             tracing::info!("ready");
+            // A controller has nobody who waits for it.
+            let _ = ready.send(());
         }
     }
 

@@ -10,7 +10,7 @@ use broker_core::auth::Mechanism;
 use broker_core::{Endpoint, ListenerKind, Node, Role};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc as async_mpsc;
+use tokio::sync::{mpsc as async_mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -124,23 +124,34 @@ impl Server {
         let connector = Connector { mailbox, frame_max, tls: security.dial, _alive: alive };
 
         let runtime = sockets_runtime(&name).map_err(ServerError::Thread)?;
+        // Clients come in when the node is ready. Before that a broker has no brokers to name, and librdkafka asks nobody
+        // again that has told it so.
+        let (ready, until_ready) = oneshot::channel();
         let reason = {
             let _entered = runtime.enter();
             let mut listeners = JoinSet::new();
             let (of_clients, of_nodes) = (options.security.clients, options.security.nodes());
-            let clients = client.map(|client| (client, ListenerKind::Client, of_clients, security.clients));
-            let nodes = (internal, ListenerKind::Internal, of_nodes, security.nodes);
-            for (listener, kind, protocol, tls) in clients.into_iter().chain([nodes]) {
+            let clients = client.map(|client| {
+                (client, ListenerKind::Client, of_clients, security.clients, Some(until_ready))
+            });
+            let nodes = (internal, ListenerKind::Internal, of_nodes, security.nodes, None);
+            for (listener, kind, protocol, tls, opens) in clients.into_iter().chain([nodes]) {
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(ServerError::Thread)?;
                 let asks_for_login = protocol.asks_for_login();
                 let places = Places::new(kind, options.max_connections);
                 let door = Door { kind, tls, asks_for_login, places, connector: connector.clone() };
-                listeners.spawn(door.accept_forever(listener));
+                listeners.spawn(async move {
+                    if let Some(opens) = opens {
+                        // An end without a word is the end of the node.
+                        let _ = opens.await;
+                    }
+                    door.accept_forever(listener).await;
+                });
             }
             if options.handle_signals {
                 tokio::spawn(stop_on_signals(connector.mailbox.clone()));
             }
-            CoreLoop::new(node, disk, clock, inbox, connector, flushers).run(effects)
+            CoreLoop::new(node, disk, clock, inbox, connector, flushers, ready).run(effects)
         };
         drain(runtime, connections);
         Ok(reason)

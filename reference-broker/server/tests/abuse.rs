@@ -312,7 +312,7 @@ fn more_connections_than_there_may_be_are_turned_away() {
     loop {
         // Its place is free as soon as the broker has noticed.
         let mut socket = TcpStream::connect(node.address()).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let still_open =
             socket.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
         if still_open {

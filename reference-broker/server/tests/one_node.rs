@@ -101,6 +101,30 @@ fn fetch_all(socket: &mut TcpStream) -> Vec<Vec<u8>> {
     records.map(|record| record.unwrap().value.unwrap().to_vec()).collect()
 }
 
+/// An answer that names no brokers would be the last that a client asks for.
+#[test]
+fn a_client_that_comes_before_the_broker_is_ready_waits_for_an_answer_that_helps_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = voter(Endpoint { host: "127.0.0.1".into(), port: 0 });
+    let controller = Server::bind(options(dir.path(), 9, Role::Controller, own)).unwrap();
+    let controllers = voter(controller.internal_endpoint().clone());
+    let broker = Server::bind(options(dir.path(), 1, Role::Broker, controllers)).unwrap();
+    let address = broker.client_address().unwrap();
+    let start = |server: Server| (server.stop_handle(), thread::spawn(move || server.run()));
+    let broker = start(broker);
+    let client = thread::spawn(move || -> MetadataResponse {
+        let request = MetadataRequest::default().with_topics(Some(Vec::new()));
+        call(&mut connect(address), ApiKey::Metadata, 9, &request)
+    });
+    thread::sleep(Duration::from_millis(300));
+    assert!(!client.is_finished(), "{:?}", client.join());
+    let controller = start(controller);
+    let answer = client.join().unwrap();
+    let named: Vec<i32> = answer.brokers.iter().map(|broker| broker.node_id.0).collect();
+    assert_eq!((named, answer.controller_id.0), (vec![1], 1));
+    Cluster { client: address, nodes: vec![broker, controller] }.stop();
+}
+
 #[test]
 fn records_survive_a_restart_and_bad_bytes_disturb_nobody() {
     let dir = tempfile::tempdir().unwrap();

@@ -160,7 +160,7 @@ mod tests {
         let address = server(1);
         let peers = Peers::default();
         for code in [5, 6, 7] {
-            let answer = peers.ask(&address, &Request::new(code), soon(2_000)).unwrap();
+            let answer = peers.ask(&address, &Request::new(code), soon(20_000)).unwrap();
             assert_eq!(answer.code, i32::from(code));
         }
     }
@@ -172,9 +172,10 @@ mod tests {
         let peers = Peers::default();
         for _ in 0..3 {
             let began = Instant::now();
-            let answers = peers.ask_all(&addresses, &Request::new(4), soon(3_000), |answer| answer.code == 4);
+            let answers =
+                peers.ask_all(&addresses, &Request::new(4), soon(20_000), |answer| answer.code == 4);
             assert_eq!(answers.iter().filter(|(_, answer)| answer.is_ok()).count(), 2);
-            assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         }
     }
 
@@ -185,7 +186,7 @@ mod tests {
         for address in [frozen.as_str(), "127.0.0.1:1"] {
             let began = Instant::now();
             assert!(peers.ask(address, &Request::new(4), soon(200)).is_err());
-            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         }
     }
 }

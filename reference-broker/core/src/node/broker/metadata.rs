@@ -67,11 +67,16 @@ impl Broker {
         image.serving_brokers().filter(move |(id, _)| *id != me).chain(own)
     }
 
-    /// Admin requests go to any broker, which forwards them: so every broker says that it is the one (KIP-590).
+    /// Admin requests go to any broker, which forwards them: so every broker says that it is the one (KIP-590). Where
+    /// brokers are listed one of them is named, since librdkafka asks no second time before its metadata is old.
     fn nearest_broker(&self) -> NodeId {
         let image = self.channel.image();
         let me = self.config.node_id;
-        if image.is_active(me) { me } else { image.active_brokers().next().unwrap_or(NodeId::NONE) }
+        if image.is_active(me) {
+            return me;
+        }
+        let listed = self.listed_brokers().map(|(id, _)| id);
+        image.active_brokers().chain(listed).next().unwrap_or(NodeId::NONE)
     }
 
     fn described_topics(

@@ -30,7 +30,7 @@ fn a_broker_that_knows_itself_fenced_still_names_itself() {
     };
     assert_eq!(state(&mut cluster, broker), Some(BrokerState::Fenced));
     let named: Vec<i32> = answer.brokers.iter().map(|it| it.node_id.0).collect();
-    assert_eq!(named, [1]);
+    assert_eq!((named, answer.controller_id.0), (vec![1], 1));
 }
 
 #[test]
