@@ -303,7 +303,9 @@ impl Plan {
         if options.drill.is_none() {
             cluster.brokers = if dice.percent(25) { 5 } else { REPLICAS };
             weather.weights.push((Strike::Roll, dice.between(0, 1)));
-            weather.weights.push((Strike::SlowLink, dice.between(0, 4)));
+            // What a hasty producer gives up comes late over a slow link.
+            let hasty = workload.payers.iter().any(|payer| payer.manner == Manner::Hasty);
+            weather.weights.push((Strike::SlowLink, dice.between(0, if hasty { 12 } else { 4 })));
         }
         Self { cluster, weather, workload, cleanup }
     }
