@@ -315,9 +315,10 @@ impl Partition {
 
     /// Forgets all records: the leader has deleted all that this follower has, and more.
     pub fn start_again_at(&mut self, start: Offset, disk: &mut dyn Disk) -> Result<(), LogError> {
-        self.log.start_again_at(start, LeaderEpoch::NONE, disk)?;
+        let done = self.log.start_again_at(start, LeaderEpoch::NONE, disk);
+        // The log has forgotten them, even if its disk failed in the middle.
         self.high_watermark = start;
-        Ok(())
+        done
     }
 
     /// To be called after the log was cut.
