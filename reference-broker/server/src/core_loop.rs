@@ -92,8 +92,8 @@ pub(crate) struct CoreLoop {
     flushers: Flushers,
     outboxes: BTreeMap<ConnId, Outbox>,
     effects: Vec<Effect>,
-    /// Told once when the node is ready.
-    until_ready: Option<oneshot::Sender<()>>,
+    /// To be told when the node is ready, once.
+    waiting: Option<oneshot::Sender<()>>,
     stopping_since: Option<Instant>,
     exit: Option<ExitReason>,
 }
@@ -106,7 +106,7 @@ impl CoreLoop {
         inbox: Receiver<Message>,
         connector: Connector,
         flushers: Flushers,
-        until_ready: oneshot::Sender<()>,
+        waiting: oneshot::Sender<()>,
     ) -> Self {
         Self {
             node,
@@ -117,7 +117,7 @@ impl CoreLoop {
             flushers,
             outboxes: BTreeMap::new(),
             effects: Vec::new(),
-            until_ready: Some(until_ready),
+            waiting: Some(waiting),
             stopping_since: None,
             exit: None,
         }
@@ -210,10 +210,10 @@ impl CoreLoop {
     fn step(&mut self, event: Event) {
         self.node.step(self.clock.now(), event, &mut self.disk, &mut self.effects);
         self.carry_out();
-        if let Some(ready) = self.until_ready.take_if(|_| self.node.is_ready()) {
+        if let Some(waiting) = self.waiting.take_if(|_| self.node.is_ready()) {
             tracing::info!("ready");
             // A controller has nobody who waits for it.
-            let _ = ready.send(());
+            let _ = waiting.send(());
         }
     }
 

@@ -141,11 +141,14 @@ impl Server {
                 let places = Places::new(kind, options.max_connections);
                 let door = Door { kind, tls, asks_for_login, places, connector: connector.clone() };
                 listeners.spawn(async move {
-                    if let Some(opens) = opens {
-                        // An end without a word is the end of the node.
-                        let _ = opens.await;
+                    let is_ready = match opens {
+                        Some(opens) => opens.await.is_ok(),
+                        None => true,
+                    };
+                    // Else the node has ended before.
+                    if is_ready {
+                        door.accept_forever(listener).await;
                     }
-                    door.accept_forever(listener).await;
                 });
             }
             if options.handle_signals {
