@@ -94,7 +94,7 @@ impl Node {
             .spawn()
             .unwrap();
         let node = Self { child, port, internal, log };
-        node.await_log(&["ready"]);
+        node.await_log(&[" ready"]);
         node
     }
 
