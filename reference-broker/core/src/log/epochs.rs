@@ -1,8 +1,7 @@
 //! Which leader epoch began at which offset (KIP-101, KIP-279).
 //!
-//! Every entry below the end of the log is also told by the batches themselves, since each carries the epoch under
-//! which it was appended. The cache is therefore rebuilt by the recovery scan, and only the entries of what is not
-//! scanned have to be in the checkpoint.
+//! Each batch carries the epoch under which it was appended, and so tells the recovery scan of the epochs that began behind what was
+//! durable. Those before are in the checkpoint: compaction may have left nothing of them.
 //!
 //! Where compaction has taken the first batches of an epoch it may have begun anywhere in the gap, and counts from the end of what
 //! is left before: a follower that is told too much of the epoch before would keep records there that nobody else has. Whoever has a

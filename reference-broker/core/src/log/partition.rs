@@ -344,7 +344,8 @@ impl PartitionLog {
         Ok(remove(&self.directory, disk)?)
     }
 
-    fn flush_here(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
+    /// Flushes, and notes that all is durable.
+    pub(super) fn flush_here(&mut self, disk: &mut dyn Disk) -> Result<(), LogError> {
         for file in self.begin_flush().0 {
             disk.sync(file)?;
         }

@@ -68,8 +68,6 @@ pub(super) fn recover(
     let checkpoint = stored.unwrap_or_default();
     forget_deleted(directory, &mut bases, &checkpoint, disk)?;
     let believed = believe(directory, &bases, checkpoint.durable, disk)?;
-    let mut epochs = checkpoint.epochs.clone();
-    epochs.truncate(believed.scan_from);
     let mut found = Recovered {
         segments: Vec::new(),
         start: checkpoint.start,
@@ -77,7 +75,7 @@ pub(super) fn recover(
         durable: checkpoint.durable,
         cleaned: checkpoint.cleaned,
         holes: checkpoint.holes,
-        epochs,
+        epochs: checkpoint.epochs.clone(),
         producers: believed.producers,
         ended: BTreeMap::new(),
         events: LogEvents { swaps_completed, from_snapshot: believed.from_snapshot, ..LogEvents::default() },
@@ -232,7 +230,7 @@ impl Recovered {
             snapshot::store(directory, base, &self.producers, disk)?;
         }
         segment.size = disk.len(segment.file)?;
-        let mut scanner = segment.scan((base, 0), Reach::Far, self.holes).verify(self.epochs.latest());
+        let mut scanner = segment.scan((base, 0), Reach::Far, self.holes).verify(self.epochs.at(base));
         let bad = loop {
             match scanner.next(disk)? {
                 Step::Batch { position, header, marker } => {

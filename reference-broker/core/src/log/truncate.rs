@@ -3,6 +3,7 @@
 use super::producers::ProducerStates;
 use super::read::find;
 use super::scan::{Reach, Step};
+use super::segment::Segment;
 use super::snapshot;
 use super::{LogError, PartitionLog};
 use crate::disk::Disk;
@@ -36,8 +37,12 @@ impl PartitionLog {
         if end < self.start {
             return self.start_again_at(self.start, self.epochs.at(Offset(self.start.0 - 1)), disk);
         }
+        let hole = self.holes && end_before(position, segment, disk)? < end;
 
         self.stop_cleaning(disk)?;
+        if hole && self.durable < end {
+            self.flush_here(disk)?;
+        }
         // In memory first: no answer given from now on rests on what is about to go (KAFKA-12153).
         self.generation += 1;
         self.end = end;
@@ -52,6 +57,10 @@ impl PartitionLog {
 
         for segment in self.segments.split_off(kept + 1).into_iter().rev() {
             segment.remove(disk)?;
+        }
+        if hole {
+            // The last batch ends before the log does. Recovery finds the end as the base of a segment, which has to be there first.
+            self.segments.push(Segment::open(&self.directory, end, disk)?);
         }
         // A snapshot of a segment that is gone must not come back under one that begins at the same offset.
         disk.sync_dir(&self.directory)?;
@@ -75,7 +84,12 @@ impl PartitionLog {
             Step::Batch { header, .. } => Some(header.max_timestamp),
             Step::End | Step::Bad { .. } => None,
         };
-        self.replay_producers(disk)
+        self.replay_producers(disk)?;
+        if hole {
+            self.segments[kept].store_index_files(end, disk)?;
+            snapshot::store(&self.directory, end, &self.producers, disk)?;
+        }
+        Ok(())
     }
 
     /// Rebuilds the producers from the newest snapshot on.
@@ -108,4 +122,16 @@ impl PartitionLog {
         self.producers = producers;
         Ok(())
     }
+}
+
+/// The end of what a segment holds before a position.
+fn end_before(position: u64, segment: &Segment, disk: &mut dyn Disk) -> Result<Offset, LogError> {
+    let mut end = segment.base;
+    let mut scanner = segment.scan((segment.base, 0), Reach::Near, true);
+    while let Step::Batch { position: at, header, .. } = scanner.next(disk)?
+        && at < position
+    {
+        end = header.last_offset().next();
+    }
+    Ok(end)
 }

@@ -7,12 +7,16 @@ use bytes::Bytes;
 use super::offset_map::OffsetMap;
 use super::transactions::Tracker;
 use crate::ids::{Offset, ProducerEpoch, ProducerId};
-use crate::log::producers::ProducerStates;
+use crate::log::producers::{ProducerState, ProducerStates};
 use crate::log::transactions::AbortedIndex;
 use crate::record::{Batch, BatchError, BatchHeader, Marker, Record, rewrite};
 
-/// The last batch of a producer, or `None` if it has only left a marker.
-type LastBatch = (ProducerEpoch, Option<Offset>);
+/// What a retry of a producer is known again by: the ends of its last batches, or its epoch if it has only left a marker.
+#[derive(Debug)]
+struct Remembered {
+    epoch: ProducerEpoch,
+    batches: Vec<Offset>,
+}
 
 /// Decides batch by batch, from the first one of the log on.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub(super) struct Filter {
     horizon: i64,
     pub(super) map: OffsetMap,
     pub(super) transactions: Tracker,
-    last: BTreeMap<ProducerId, LastBatch>,
+    remembered: BTreeMap<ProducerId, Remembered>,
     /// A compressed batch was met: a key in it could come to life again if a tombstone went.
     opaque: bool,
 }
@@ -30,15 +34,16 @@ pub(super) struct Filter {
 impl Filter {
     pub(super) fn new(wall_ms: i64, delete_retention_ms: i64, map: OffsetMap, transactions: Tracker) -> Self {
         let horizon = wall_ms.saturating_add(delete_retention_ms);
-        Self { wall_ms, horizon, map, transactions, last: BTreeMap::new(), opaque: false }
+        Self { wall_ms, horizon, map, transactions, remembered: BTreeMap::new(), opaque: false }
     }
 
     /// From the first batch on again, with all keys noted.
     pub(super) fn begin(&mut self, transactions: Tracker, producers: &ProducerStates) {
-        let last = |state: &crate::log::producers::ProducerState| {
-            (state.epoch, state.batches.back().map(|batch| batch.last_offset))
+        let remembered = |state: &ProducerState| Remembered {
+            epoch: state.epoch,
+            batches: state.batches.iter().map(|batch| batch.last_offset).collect(),
         };
-        self.last = producers.iter().map(|(id, state)| (id, last(state))).collect();
+        self.remembered = producers.iter().map(|(id, state)| (id, remembered(state))).collect();
         self.transactions = transactions;
     }
 
@@ -77,17 +82,17 @@ impl Filter {
         let header = &batch.header;
         let due = header.delete_horizon().is_some_and(|horizon| horizon <= self.wall_ms);
         let whole = || Some(batch.bytes.clone());
-        let nothing = |is_last: bool| is_last.then(|| rewrite(batch, &[], None));
-        let is_last = self.is_last_of_producer(header);
+        let nothing = |is_remembered: bool| is_remembered.then(|| rewrite(batch, &[], None));
+        let is_remembered = self.is_remembered(header);
         if header.is_control() {
             let Some(marker) = Marker::of(batch) else {
-                return Ok(if header.record_count > 0 { whole() } else { nothing(is_last) });
+                return Ok(if header.record_count > 0 { whole() } else { nothing(is_remembered) });
             };
             if !self.transactions.marker(header, marker, aborted) {
                 return Ok(whole());
             }
             return match header.delete_horizon() {
-                Some(_) if due => Ok(nothing(is_last)),
+                Some(_) if due => Ok(nothing(is_remembered)),
                 Some(_) => Ok(whole()),
                 None => {
                     let records = batch.records().into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
@@ -98,7 +103,7 @@ impl Filter {
         let was_aborted = self.transactions.batch(header);
         let Some(records) = batch.records() else {
             self.opaque |= !was_aborted;
-            return Ok(if was_aborted { nothing(is_last) } else { whole() });
+            return Ok(if was_aborted { nothing(is_remembered) } else { whole() });
         };
         let mut kept = Vec::new();
         for record in records {
@@ -108,7 +113,7 @@ impl Filter {
             }
         }
         if kept.is_empty() {
-            return Ok(nothing(is_last));
+            return Ok(nothing(is_remembered));
         }
         let new_tombstone =
             header.delete_horizon().is_none() && kept.iter().any(|record| record.value.is_none());
@@ -124,11 +129,11 @@ impl Filter {
         newest && (record.value.is_some() || !due || self.opaque)
     }
 
-    fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
-        match self.last.get(&header.producer_id) {
-            Some((_, Some(last_offset))) => header.last_offset() == *last_offset,
-            Some((epoch, None)) => header.is_control() && header.producer_epoch == *epoch,
-            None => false,
-        }
+    /// Kafka keeps the last batch only: a replica that is made anew from such a log does not know a retry of the others again.
+    fn is_remembered(&self, header: &BatchHeader) -> bool {
+        self.remembered.get(&header.producer_id).is_some_and(|Remembered { epoch, batches }| {
+            batches.contains(&header.last_offset())
+                || batches.is_empty() && header.is_control() && header.producer_epoch == *epoch
+        })
     }
 }

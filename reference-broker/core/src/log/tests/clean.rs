@@ -199,6 +199,57 @@ fn an_epoch_whose_first_records_are_gone_begins_where_what_is_left_before_it_end
     assert_eq!(open(&compacted(), &mut other).end_offset_for_epoch(LeaderEpoch(1)), end);
 }
 
+/// A follower that has records of the epoch before must be told to cut them off.
+#[test]
+fn an_epoch_begins_where_it_began_also_behind_segments_of_which_nothing_is_left() {
+    let mut disk = MemDisk::new();
+    let config = LogConfig { segment_bytes: 300, ..no_tail(compacted()) };
+    let mut log = open(&config, &mut disk);
+    for (epoch, records) in [(1, 3), (4, 9)] {
+        for _ in 0..records {
+            append(&mut log, keyed(&[("a", Some(&padded("1")))]), epoch, &mut disk).unwrap();
+        }
+    }
+    clean(&mut log, &mut disk);
+    assert_eq!(left(&log, &mut disk).len(), 1);
+    let end = (LeaderEpoch(1), Offset(3));
+    assert_eq!(log.end_offset_for_epoch(LeaderEpoch(1)), end);
+    disk.close_all();
+    assert_eq!(open(&config, &mut disk).end_offset_for_epoch(LeaderEpoch(1)), end);
+}
+
+/// Also where compaction has left nothing right before the cut: a member of the in-sync set must not fall behind what is committed.
+#[test]
+fn a_log_that_is_cut_in_a_hole_still_ends_there_when_it_is_opened_again() {
+    for (segment_bytes, flushed) in [(300, true), (300, false), (10_000, true), (10_000, false)] {
+        for cut in 1..=7 {
+            let mut disk = MemDisk::new();
+            let config = LogConfig { segment_bytes, ..no_tail(compacted()) };
+            let mut log = open(&config, &mut disk);
+            for key in ["a", "a", "a", "b", "c", "c", "c"] {
+                put(&mut log, key, Some("1"), &mut disk);
+            }
+            clean(&mut log, &mut disk);
+            put(&mut log, "d", Some("1"), &mut disk);
+            if flushed {
+                flush(&mut log, &mut disk);
+            }
+            log.truncate_to(Offset(cut), &mut disk).unwrap();
+            let offsets = |log: &PartitionLog, disk: &mut MemDisk| {
+                left(log, disk).iter().map(|record| record.0).collect::<Vec<_>>()
+            };
+            let kept = offsets(&log, &mut disk);
+            assert_eq!(kept, [2, 3, 6].into_iter().filter(|offset| *offset < cut).collect::<Vec<_>>());
+            assert_eq!(end(&log), cut);
+            disk.close_all();
+            let mut log = open(&config, &mut disk);
+            assert_eq!((end(&log), offsets(&log, &mut disk)), (cut, kept), "cut at {cut}");
+            put(&mut log, "e", Some("1"), &mut disk);
+            assert_eq!(offsets(&log, &mut disk).last(), Some(&cut));
+        }
+    }
+}
+
 #[test]
 fn a_tombstone_stays_for_a_while_and_goes_with_what_it_deletes() {
     let mut disk = MemDisk::new();
@@ -305,33 +356,37 @@ fn records_of_aborted_transactions_go_and_their_marker_after_them() {
     mark(&mut log, (12, 0), false, 1, &mut disk).unwrap();
     mark(&mut log, (11, 0), true, 1, &mut disk).unwrap();
     clean(&mut log, &mut disk);
-    // The record of the aborted one does not shadow the committed one; its producer's last batch stays, empty, and the marker.
+    // The record of the aborted one does not shadow the committed one; its producer's last batches stay, empty, and the marker.
     assert_eq!(left(&log, &mut disk), shown(&[(0, "a", Some("v"))]));
     let kept = |log: &PartitionLog, disk: &mut MemDisk| bases(contents(log, disk));
-    assert_eq!(kept(&log, &mut disk), [0, 2, 3, 4]);
-    let aborted = |log: &PartitionLog| log.aborted_in(Offset(0), Offset(9)).len();
-    assert_eq!(aborted(&log), 1, "an empty batch is left of it");
+    assert_eq!(kept(&log, &mut disk), [0, 1, 2, 3, 4]);
+    let aborted = |log: &PartitionLog| log.aborted_in(Offset(0), Offset(19)).len();
+    assert_eq!(aborted(&log), 1, "empty batches are left of it");
 
-    // Another batch of the producer: the empty one goes.
-    append_verified(&mut log, of(12, 2, "c"), 1, &mut disk).unwrap();
+    // As many others of the producer as are remembered: the empty ones go.
+    for sequence in 2..7 {
+        append_verified(&mut log, of(12, sequence, "c"), 1, &mut disk).unwrap();
+    }
     mark(&mut log, (12, 0), true, 1, &mut disk).unwrap();
     clean(&mut log, &mut disk);
-    assert_eq!((kept(&log, &mut disk), aborted(&log)), (vec![0, 3, 4, 5, 6], 1));
+    let after = |first: &[i64], end: i64| first.iter().copied().chain(4..=end).collect::<Vec<_>>();
+    assert_eq!((kept(&log, &mut disk), aborted(&log)), (after(&[0, 3], 10), 1));
     // Now nothing of the transaction is left, and its marker has its horizon.
     put(&mut log, "d", Some("v"), &mut disk);
     clean(&mut log, &mut disk);
-    assert_eq!((kept(&log, &mut disk), aborted(&log)), (vec![0, 3, 4, 5, 6, 7], 0));
+    assert_eq!((kept(&log, &mut disk), aborted(&log)), (after(&[0, 3], 11), 0));
     put(&mut log, "e", Some("v"), &mut disk);
     close_segment(&mut log, &mut disk);
     assert!(clean_at(&mut log, ALL, NOW + DAY, &mut disk));
-    assert_eq!(kept(&log, &mut disk), [0, 4, 5, 6, 7, 8], "a marker stays as long as its records");
+    assert_eq!(kept(&log, &mut disk), after(&[0], 12), "a marker stays as long as its records");
     disk.close_all();
     let again = open(&no_tail(compacted()), &mut disk);
     assert_eq!(again.last_stable_offset(again.log_end_offset()), again.log_end_offset());
 }
 
+/// A retry of any batch that may be in flight is known again by a replica that is made from what is left.
 #[test]
-fn the_last_sequence_of_a_producer_survives_all_its_records() {
+fn the_last_sequences_of_a_producer_survive_all_its_records() {
     let mut disk = MemDisk::new();
     let mut log = open(&no_tail(compacted()), &mut disk);
     let of = |sequence: i32, key: &str| {
@@ -340,20 +395,22 @@ fn the_last_sequence_of_a_producer_survives_all_its_records() {
             .record(Some(key.as_bytes()), Some(b"v"))
             .build()
     };
-    for sequence in 0..4 {
+    for sequence in 0..7 {
         append(&mut log, of(sequence, "a"), 1, &mut disk).unwrap();
     }
     put(&mut log, "a", Some("w"), &mut disk);
     clean(&mut log, &mut disk);
-    assert_eq!(left(&log, &mut disk), shown(&[(4, "a", Some("w"))]));
-    assert_eq!(bases(contents(&log, &mut disk)), [3, 4]);
+    assert_eq!(left(&log, &mut disk), shown(&[(7, "a", Some("w"))]));
+    assert_eq!(bases(contents(&log, &mut disk)), [2, 3, 4, 5, 6, 7]);
     let bytes = Bytes::from(contents(&log, &mut disk));
     let mut other = MemDisk::new();
     let mut follower = open(&compacted(), &mut other);
     follower.append_as_follower(bytes, &mut other).unwrap();
-    assert!(append(&mut follower, of(3, "a"), 2, &mut other).unwrap().duplicate);
-    assert!(append(&mut follower, of(5, "a"), 2, &mut other).is_err());
-    assert!(append(&mut follower, of(4, "a"), 2, &mut other).is_ok());
+    for known in 2..7 {
+        assert!(append(&mut follower, of(known, "a"), 2, &mut other).unwrap().duplicate);
+    }
+    assert!(append(&mut follower, of(8, "a"), 2, &mut other).is_err());
+    assert!(append(&mut follower, of(7, "a"), 2, &mut other).is_ok());
 }
 
 #[test]

@@ -105,14 +105,15 @@ fn active_path(log: &PartitionLog) -> String {
     log.active().path()
 }
 
-/// All bytes of the log, read in pieces.
+/// All bytes of the log, read in pieces. Where compaction has left nothing before its end, it is over.
 fn contents(log: &PartitionLog, disk: &mut MemDisk) -> Vec<u8> {
     let mut all = Vec::new();
     let mut from = log.log_start_offset();
     while from < log.log_end_offset() {
         let parts = log.read(from, log.log_end_offset(), 300, true, disk).unwrap();
         let piece: Vec<u8> = parts.concat();
-        let last = record::batches(Bytes::from(piece.clone())).last().unwrap().unwrap();
+        let Some(last) = record::batches(Bytes::from(piece.clone())).last() else { break };
+        let last = last.unwrap();
         from = last.header.last_offset().next();
         all.extend(piece);
     }

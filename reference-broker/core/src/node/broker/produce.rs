@@ -198,12 +198,14 @@ impl Broker {
         let appended = match partition.log.append_as_leader(records, epoch, turn.now.wall_ms, turn.disk) {
             Ok(appended) => appended,
             Err(error) => {
+                let (code, start) = (error.code(), partition.log.log_start_offset());
                 if let AppendError::Disk(error) = &error {
                     self.append_failed(id, error, turn);
-                } else {
-                    tracing::debug!(topic = topic.as_str(), partition = index.0, %error, "batch refused");
+                    return refused(index, code);
                 }
-                return refused(index, error.code());
+                tracing::debug!(topic = topic.as_str(), partition = index.0, %error, "batch refused");
+                // A producer that is behind it cannot know what became of its last batches (KAFKA-5793).
+                return Outcome::Done(failed(index, code).with_log_start_offset(start.0));
             }
         };
         partition.advance_high_watermark();
