@@ -17,6 +17,7 @@ use super::flush::Flushes;
 use super::housekeeping::Housekeeping;
 use super::internal::Replies;
 use super::joins::Joins;
+use super::marker_order::MarkerOrder;
 use super::markers::MarkerRequests;
 use super::producer_ids::ProducerIds;
 use super::stop::CLEAN_SHUTDOWN;
@@ -55,6 +56,7 @@ impl Broker {
             verifications: Verifications::default(),
             joins: Joins::default(),
             marker_requests: MarkerRequests::default(),
+            marker_order: MarkerOrder::default(),
             loading: BTreeMap::new(),
             reloads: BTreeMap::new(),
             stopping: None,

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::ids::{NodeId, PartitionId, ProducerEpoch, ProducerId};
+use crate::ids::{BrokerEpoch, NodeId, PartitionId, ProducerEpoch, ProducerId};
 use crate::log::TransactionEnd;
 use crate::node::connections::ReplyTo;
 use crate::record::Marker;
@@ -29,6 +29,9 @@ const VERSION: i16 = 1;
 /// A tagged field of our own, without a value: the epoch is newer than the transaction's. KIP-1228 says so in version 2,
 /// which the codec does not know.
 const BUMPED_TAG: i32 = 10_000;
+
+/// The answer to a request that comes too late. Nobody waits for it any more.
+const OVERTAKEN: ResponseError = ResponseError::TransactionCoordinatorFenced;
 
 /// The markers in one request to another broker.
 pub(super) type SentMarkers = Vec<(OrderId, ProducerId, TopicPartition)>;
@@ -89,6 +92,8 @@ impl Broker {
         for (leader, due) in by_leader {
             let request =
                 WriteTxnMarkersRequest::default().with_markers(due.iter().map(on_the_wire).collect());
+            let registration = self.channel.broker_epoch().unwrap_or(BrokerEpoch(-1));
+            let request = self.marker_order.number(request, self.config.node_id, registration);
             let sent = due.into_iter().map(|due| (due.order, due.producer_id, due.target)).collect();
             let api = (ApiKey::WriteTxnMarkers, VERSION);
             self.send_over_link(leader, api, request.into(), Awaited::Markers(sent));
@@ -141,13 +146,14 @@ impl Broker {
         reply: ReplyTo,
         turn: &mut Turn<'_>,
     ) {
-        let results: Vec<_> = request.markers.iter().map(result_of).collect();
+        let taken = if self.marker_order.takes(request) { 0 } else { OVERTAKEN.code() };
+        let results: Vec<_> = request.markers.iter().map(|asked| result_of(asked, taken)).collect();
         let partitions = |result: &WritableTxnMarkerResult| -> usize {
             result.topics.iter().map(|topic| topic.partitions.len()).sum()
         };
         let left = results.iter().map(partitions).sum();
         let response = WriteTxnMarkersResponse::default().with_markers(results);
-        if left == 0 {
+        if left == 0 || taken != 0 {
             return self.respond(reply, &ResponseKind::WriteTxnMarkers(response), turn);
         }
         let id = self.marker_requests.next;
@@ -244,12 +250,13 @@ fn on_the_wire(due: &DueMarker) -> WritableTxnMarker {
     if end_of(due).bumped { marker.with_unknown_tagged_field(BUMPED_TAG, Bytes::new()) } else { marker }
 }
 
-/// A result for every partition that a marker is asked for, all well so far.
-fn result_of(asked: &WritableTxnMarker) -> WritableTxnMarkerResult {
+/// The same result for every partition that a marker is asked for.
+fn result_of(asked: &WritableTxnMarker, code: i16) -> WritableTxnMarkerResult {
     let topics = asked.topics.iter().map(|topic| {
         let partitions = topic.partition_indexes.iter();
         let results = partitions
-            .map(|partition| WritableTxnMarkerPartitionResult::default().with_partition_index(*partition));
+            .map(|partition| WritableTxnMarkerPartitionResult::default().with_partition_index(*partition))
+            .map(|result| result.with_error_code(code));
         WritableTxnMarkerTopicResult::default()
             .with_name(topic.name.clone())
             .with_partitions(results.collect())

@@ -18,6 +18,7 @@ mod internal;
 mod invariants;
 mod joins;
 mod links;
+mod marker_order;
 mod markers;
 mod metadata;
 mod offsets;
@@ -49,6 +50,7 @@ use crate::replication::{Fetcher, Partition, Purgatory};
 use crate::transaction::TransactionCoordinator;
 
 pub use invariants::Violation;
+pub(in crate::node) use marker_order::MarkerOrder;
 pub(in crate::node) use requests::api_versions;
 pub use view::PartitionView;
 
@@ -114,6 +116,7 @@ pub(crate) struct Broker {
     verifications: Verifications,
     joins: Joins,
     marker_requests: MarkerRequests,
+    marker_order: MarkerOrder,
     /// The leader epochs in which partitions of the brokers' own topics wait to be loaded.
     loading: BTreeMap<TopicPartitionId, LeaderEpoch>,
     /// Internal partitions that could not be read, and when to try again.

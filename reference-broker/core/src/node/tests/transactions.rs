@@ -8,14 +8,17 @@ use kafka_protocol::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, ApiKey, BrokerId, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
-    InitProducerIdRequest, ProduceRequest, ResponseKind, TransactionalId,
+    InitProducerIdRequest, ProduceRequest, ResponseKind, TransactionalId, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use crate::defects::Defect;
-use crate::ids::{NodeId, ProducerEpoch, ProducerId, Sequence};
+use crate::ids::{BrokerEpoch, NodeId, ProducerEpoch, ProducerId, Sequence};
+use crate::node::ListenerKind;
+use crate::node::broker::MarkerOrder;
 use crate::record::{BatchBuilder, batches};
 
 use super::cluster::{Client, Cluster};
@@ -261,6 +264,43 @@ fn a_decision_is_carried_out_by_the_successor_of_its_coordinator() {
         leader
     };
     assert_eq!(read(&mut cluster, reader).1, ["a"]);
+}
+
+/// A request for a marker that was asked again on another connection, and comes when the next transaction has begun.
+#[test]
+fn a_late_marker_does_not_end_the_next_transaction() {
+    let (mut cluster, leader, coordinator) = start(&[]);
+    let producer = init(&mut cluster, coordinator);
+    let mut sender = MarkerOrder::default();
+    let topic =
+        WritableTxnMarkerTopic::default().with_name(topic_name("orders")).with_partition_indexes(vec![0]);
+    let marker = WritableTxnMarker::default()
+        .with_producer_id(producer.0.into())
+        .with_producer_epoch(producer.1)
+        .with_transaction_result(true)
+        .with_coordinator_epoch(0)
+        .with_topics(vec![topic]);
+    let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+    let mut number = || sender.number(request.clone(), NodeId(9), BrokerEpoch(7));
+    let (late, again) = (number(), number());
+    let node = cluster.leader("orders", 0);
+    let peer = cluster.connect_to(node, ListenerKind::Internal);
+    let ask = |cluster: &mut Cluster, request| {
+        let answer = cluster.ask(peer, ApiKey::WriteTxnMarkers, 1, request);
+        let ResponseKind::WriteTxnMarkers(answer) = answer else { panic!("{answer:?}") };
+        answer.markers[0].topics[0].partitions[0].error_code
+    };
+    add(&mut cluster, coordinator, producer);
+    assert_eq!(produce(&mut cluster, leader, producer, 0, "a"), 0);
+    assert_eq!(ask(&mut cluster, again), 0);
+    assert_eq!(end(&mut cluster, coordinator, producer, true), 0);
+    pass(&mut cluster);
+    add(&mut cluster, coordinator, producer);
+    assert_eq!(produce(&mut cluster, leader, producer, 1, "b"), 0);
+    let before = read(&mut cluster, leader);
+    assert_eq!(ask(&mut cluster, late), ResponseError::TransactionCoordinatorFenced.code());
+    assert_eq!(read(&mut cluster, leader), before);
+    assert_eq!(before.1, ["a"]);
 }
 
 #[test]

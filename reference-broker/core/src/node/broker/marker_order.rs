@@ -1,0 +1,83 @@
+//! Tells requests for markers that come late from those that do not.
+//!
+//! A marker names a producer and its epoch, and an older producer's epoch is that of its next transaction, too. A coordinator that has
+//! lost a connection asks again over another one, and goes on with the next transaction when it is answered there. What is still under way
+//! on the lost one would then end that transaction (as KAFKA-17754 does with EndTxn). So requests between brokers are
+//! numbered, in a tagged field of our own, and whoever has taken one takes none that was sent before it.
+
+use std::collections::BTreeMap;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::WriteTxnMarkersRequest;
+
+use crate::ids::{BrokerEpoch, NodeId};
+
+const TAG: i32 = 10_001;
+
+/// The numbers of what a broker has sent, and of the newest that it has taken from each other one.
+#[derive(Debug, Default)]
+pub(in crate::node) struct MarkerOrder {
+    sent: u64,
+    newest: BTreeMap<NodeId, (BrokerEpoch, u64)>,
+}
+
+impl MarkerOrder {
+    /// Numbers a request of this broker.
+    pub(in crate::node) fn number(
+        &mut self,
+        request: WriteTxnMarkersRequest,
+        sender: NodeId,
+        registration: BrokerEpoch,
+    ) -> WriteTxnMarkersRequest {
+        self.sent += 1;
+        let mut value = BytesMut::new();
+        value.put_i32(sender.0);
+        value.put_i64(registration.0);
+        value.put_u64(self.sent);
+        request.with_unknown_tagged_field(TAG, value.freeze())
+    }
+
+    /// Takes a request, unless one was taken that its sender has sent later. Who does not number asks but once.
+    pub(in crate::node) fn takes(&mut self, request: &WriteTxnMarkersRequest) -> bool {
+        let Some((sender, number)) = request.unknown_tagged_fields.get(&TAG).and_then(parse) else {
+            return true;
+        };
+        let newest = self.newest.entry(sender).or_insert(number);
+        let in_order = number >= *newest;
+        *newest = number.max(*newest);
+        in_order
+    }
+}
+
+fn parse(value: &Bytes) -> Option<(NodeId, (BrokerEpoch, u64))> {
+    let mut value = value.clone();
+    let sender = NodeId(value.try_get_i32().ok()?);
+    Some((sender, (BrokerEpoch(value.try_get_i64().ok()?), value.try_get_u64().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_before_what_was_taken_comes_too_late() {
+        let mut coordinator = MarkerOrder::default();
+        let mut send = |registration: i64| {
+            coordinator.number(WriteTxnMarkersRequest::default(), NodeId(1), BrokerEpoch(registration))
+        };
+        let (first, second, third) = (send(7), send(7), send(7));
+        let mut leader = MarkerOrder::default();
+        assert!(leader.takes(&first));
+        assert!(leader.takes(&third));
+        assert!(!leader.takes(&second));
+        // A broker that begins anew counts from the beginning.
+        let anew =
+            MarkerOrder::default().number(WriteTxnMarkersRequest::default(), NodeId(1), BrokerEpoch(8));
+        assert!(leader.takes(&anew));
+        assert!(!leader.takes(&third));
+        let other =
+            MarkerOrder::default().number(WriteTxnMarkersRequest::default(), NodeId(2), BrokerEpoch(3));
+        assert!(leader.takes(&other));
+        assert!(leader.takes(&WriteTxnMarkersRequest::default()), "of a tool");
+    }
+}
