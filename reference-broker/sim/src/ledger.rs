@@ -33,8 +33,9 @@ impl fmt::Display for Violation {
 }
 
 /// What follows from a loss of acknowledged records, however it came about. A run that has gone beyond the promise is not judged by it.
-const LOSS: [&str; 11] = [
+const LOSS: [&str; 12] = [
     "acked-loss",
+    "watermark-ahead",
     "hole",
     "read-vanished",
     "moved",

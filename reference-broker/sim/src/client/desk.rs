@@ -34,8 +34,8 @@ pub(crate) enum Stage {
 pub(crate) enum Manner {
     /// As librdkafka.
     Plain,
-    /// Takes a fresh epoch when the answer to the end of a transaction was lost on the way. The repeated question may have
-    /// overtaken the first one, and the coordinator cannot tell that from the end of the next transaction (KAFKA-17754).
+    /// Takes a fresh epoch when an answer of a coordinator was lost on the way. The repeated question may have overtaken the first
+    /// one, and a coordinator cannot tell that from the end, or the offset, of the next transaction (KAFKA-17754).
     Cautious,
     /// Stops for good, as a process that dies, and may leave its transaction open.
     Mortal,
@@ -201,7 +201,8 @@ impl<F: Copy + std::fmt::Debug> Desk<F> {
                 let broken = self.bad != open.bad_before || pipeline.needs_epoch();
                 pipeline.end_transaction();
                 self.at = At::Idle;
-                if broken || self.manner != Manner::Plain && self.transactor.lost_answers() {
+                let asked_twice = self.transactor.take_lost() && self.manner != Manner::Plain;
+                if broken || asked_twice {
                     self.trouble();
                 }
             }

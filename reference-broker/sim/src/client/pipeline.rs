@@ -5,7 +5,7 @@
 //! batches that were under way to an old leader meanwhile are what sequence numbers are for (KIP-98). It never runs
 //! further ahead of its oldest unacknowledged batch than a broker remembers batches to tell a retry from a gap.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use broker_core::record::BatchBuilder;
 use broker_core::{Offset, ProducerEpoch, ProducerId, Sequence};
@@ -122,6 +122,12 @@ struct Batch<R> {
     refused_ns: Option<u64>,
 }
 
+impl<R> Batch<R> {
+    fn is_alone(&self) -> bool {
+        matches!(self.state, State::InFlight { alone: true })
+    }
+}
+
 #[derive(Debug)]
 enum Tag {
     Metadata,
@@ -140,6 +146,8 @@ pub(crate) struct Pipeline<R> {
     queues: Vec<VecDeque<Batch<R>>>,
     next_sequence: Vec<i32>,
     next_place: Vec<u64>,
+    /// Of each partition: the places of batches that were acknowledged, and their ends.
+    acknowledged: Vec<BTreeMap<u64, i64>>,
     identity: Option<(ProducerId, ProducerEpoch)>,
     asking_identity: bool,
     /// The transactional id, whose epochs come from its coordinator.
@@ -173,6 +181,7 @@ impl<R: Content> Pipeline<R> {
             queues: (0..partitions).map(|_| VecDeque::new()).collect(),
             next_sequence: vec![0; partitions],
             next_place: vec![0; partitions],
+            acknowledged: vec![BTreeMap::new(); partitions],
             identity: None,
             asking_identity: false,
             transactional: None,
@@ -438,12 +447,17 @@ impl<R: Content> Pipeline<R> {
         match answer.error_code {
             code::NONE => {
                 let base = Some(Offset(answer.base_offset)).filter(|offset| offset.0 >= 0);
-                self.end(partition, number, |_| Fate::Stored(base));
+                let mut stored = None;
+                self.end(partition, number, |batch| {
+                    stored = base.map(|base| (batch.place, base.0 + batch.records.len() as i64));
+                    Fate::Stored(base)
+                });
+                self.acknowledged[partition as usize].extend(stored);
             }
             code::DUPLICATE_SEQUENCE => self.end(partition, number, |_| Fate::Stored(None)),
             code::NOT_ENOUGH_REPLICAS if self.treatment.gives_up => self.end(partition, number, refused),
             code::OUT_OF_ORDER_SEQUENCE | code::UNKNOWN_PRODUCER_ID => {
-                self.out_of_order(partition, number, turn);
+                self.out_of_order(partition, number, answer.log_start_offset, turn);
             }
             error if self.transactional.is_some() && code::NOT_IN_TRANSACTION.contains(&error) => {
                 self.end(partition, number, |_| Fate::Unknown { code: error });
@@ -473,9 +487,19 @@ impl<R: Content> Pipeline<R> {
 
     /// With a batch before it unacknowledged this only says that the order has to be restored. Alone, it says that
     /// the broker has forgotten what it acknowledged, or that this is a leader which does not know that it is deposed: then
-    /// another one takes it sooner or later.
-    fn out_of_order(&mut self, partition: i32, number: u64, turn: &mut ClientTurn<'_>) {
+    /// another one takes it sooner or later. Where all before it is deleted, the broker may have forgotten the producer, and taken
+    /// those behind it for its first (KAFKA-14359).
+    fn out_of_order(&mut self, partition: i32, number: u64, log_start: i64, turn: &mut ClientTurn<'_>) {
         let batch = self.queues[partition as usize].iter_mut().find(|batch| batch.number == number);
+        let place = batch.as_ref().map_or(0, |batch| batch.place);
+        let before = self.acknowledged[partition as usize].range(..place).map(|(_, end)| *end).max();
+        let deleted = log_start > 0 && log_start >= before.unwrap_or(0);
+        if deleted && batch.as_ref().is_some_and(|batch| batch.is_alone()) {
+            let code = self.last_error;
+            self.end(partition, number, |_| Fate::Unknown { code });
+            self.renewing = true;
+            return;
+        }
         if let Some(Batch { state: State::InFlight { alone: true }, sequence, refused_ns, .. }) = batch {
             if self.transactional.is_some() {
                 self.break_epoch();

@@ -83,7 +83,7 @@ pub(crate) struct Transactor {
     wanted: Option<Question>,
     /// A question is under way.
     asking: bool,
-    /// An answer to the question, or to one before it since, was lost on the way.
+    /// An answer was lost on the way since this was last asked for, or since the epoch began.
     lost: bool,
     retry_ns: u64,
     last_error: i16,
@@ -142,15 +142,14 @@ impl Transactor {
     pub(crate) fn end(&mut self, commit: bool) -> bool {
         let free = self.wanted.is_none();
         if free {
-            self.lost = false;
             self.wanted = Some(Question::End { commit });
         }
         free
     }
 
-    /// Whether an answer was lost since the end of the transaction was asked for.
-    pub(crate) fn lost_answers(&self) -> bool {
-        self.lost
+    /// Whether an answer was lost in the transaction that has ended: what was asked twice may come once more.
+    pub(crate) fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
     }
 
     /// When to look again.
@@ -312,6 +311,7 @@ impl Transactor {
                 self.wanted = None;
                 if let Told::Started(identity) = told {
                     self.identity = identity;
+                    self.lost = false;
                 }
                 Some(told)
             }

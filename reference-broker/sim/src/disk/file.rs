@@ -151,11 +151,13 @@ impl File {
         if end < length {
             self.durable.resize(length, 0);
             if tear.stale {
-                // What processes wrote to the start of the file before, as a block of a removed file would show.
-                let stale =
-                    self.live.iter().cycle().take(if self.live.is_empty() { 0 } else { length - end });
-                for (byte, old) in self.durable[end..].iter_mut().zip(stale) {
-                    *byte = *old;
+                // What processes wrote to the start of the file before, as blocks of a removed file would show: whole ones, for the
+                // block that the file ended in is zero behind its end.
+                let whole = end.next_multiple_of(tear.sector).min(length);
+                let old = self.live.chunks(tear.sector).cycle();
+                for (sector, old) in self.durable[whole..].chunks_mut(tear.sector).zip(old) {
+                    let within = sector.len().min(old.len());
+                    sector[..within].copy_from_slice(&old[..within]);
                 }
             }
         }
