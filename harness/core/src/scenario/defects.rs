@@ -15,10 +15,21 @@ A checker that nobody has seen fail is not a checker. The reference broker can b
 damage show. With the defect every property under *trips* must be violated, those under *may trip* may be, and nothing
 else is; without it the same scenario violates nothing. `cargo test -p mqproof --test defects` runs every row.
 
-This page is made from `scenarios/defects/defects.yaml`; a test holds it current.
+This page is made from `scenarios/defects/defects.yaml` and [defects-in-simulation.md](defects-in-simulation.md); a test holds it
+current.
 
 | defect | scenario | trips | may trip | how it shows |
 |---|---|---|---|---|
+";
+
+const IN_SIMULATION: &str = "
+## Within how many seeds
+
+The simulator plants the same bugs, and more that take a storm to show, in clusters that are drawn from a seed without regard to them
+([how](simulation.md)). Counted are the seeds until the check that is named for the bug speaks: the median and the most of three series.
+`cargo test -p broker-sim --test defects` shows one recorded seed of each again. Invariants are what brokers and the simulator assert
+while they run; all others judge what clients saw.
+
 ";
 
 /// One planted bug of the reference broker, and how it shows.
@@ -67,8 +78,8 @@ impl DefectCase {
         if out.is_empty() { Ok(table.defects) } else { Err(out.sorted()) }
     }
 
-    /// The page made from the table, as committed in `docs/defects.md`.
-    pub fn page(table: &[Self]) -> String {
+    /// The page made from the table, as committed in `docs/defects.md`, and from the page of what simulation has found.
+    pub fn page(table: &[Self], in_simulation: &str) -> String {
         let mut page = String::from(INTRODUCTION);
         for case in table {
             let _ = writeln!(
@@ -81,6 +92,8 @@ impl DefectCase {
                 case.why
             );
         }
+        page.push_str(IN_SIMULATION);
+        page.extend(in_simulation.lines().filter(|line| line.starts_with('|')).flat_map(|line| [line, "\n"]));
         page
     }
 }

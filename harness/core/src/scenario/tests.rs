@@ -303,7 +303,8 @@ fn the_committed_reference_page_is_current() {
 fn the_committed_page_of_defects_is_current() {
     let text = std::fs::read_to_string(format!("{ROOT}/scenarios/defects/defects.yaml")).unwrap();
     let table = DefectCase::parse_table("defects.yaml", &text).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_current("docs/defects.md", &DefectCase::page(&table));
+    let in_simulation = std::fs::read_to_string(format!("{ROOT}/docs/defects-in-simulation.md")).unwrap();
+    assert_current("docs/defects.md", &DefectCase::page(&table, &in_simulation));
 }
 
 /// The example with transactions, in one class.
