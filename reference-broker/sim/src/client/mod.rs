@@ -10,6 +10,7 @@ pub(crate) mod desk;
 mod elder;
 pub(crate) mod fetcher;
 pub(crate) mod group_talk;
+mod lane;
 mod member;
 pub(crate) mod metadata;
 mod mover;

@@ -5,7 +5,7 @@
 //! batches that were under way to an old leader meanwhile are what sequence numbers are for (KIP-98). It never runs
 //! further ahead of its oldest unacknowledged batch than a broker remembers batches to tell a retry from a gap.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use broker_core::record::BatchBuilder;
 use broker_core::{Offset, ProducerEpoch, ProducerId, Sequence};
@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
     TransactionalId,
 };
 
+use super::lane::{Batch, Lane, State};
 use super::metadata::{Metadata, any_broker};
 use super::session::{Reply, Session};
 use super::{ClientEvent, ClientTurn};
@@ -94,40 +95,6 @@ pub(crate) struct Ended<R> {
     pub(crate) fate: Fate,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    Waiting {
-        until_ns: u64,
-    },
-    /// `alone`: nothing before it was unacknowledged when it was sent.
-    InFlight {
-        alone: bool,
-    },
-}
-
-#[derive(Debug)]
-struct Batch<R> {
-    number: u64,
-    /// Counts the batches of its partition.
-    place: u64,
-    records: Vec<R>,
-    sequence: i32,
-    state: State,
-    timestamp: i64,
-    born_ns: u64,
-    /// An earlier try may have been stored.
-    in_doubt: bool,
-    tries: u64,
-    /// Since when it is refused for its sequence although all before it is acknowledged.
-    refused_ns: Option<u64>,
-}
-
-impl<R> Batch<R> {
-    fn is_alone(&self) -> bool {
-        matches!(self.state, State::InFlight { alone: true })
-    }
-}
-
 #[derive(Debug)]
 enum Tag {
     Metadata,
@@ -143,11 +110,8 @@ pub(crate) struct Pipeline<R> {
     session: Session<Tag>,
     metadata: Metadata,
     pub(crate) dice: Dice,
-    queues: Vec<VecDeque<Batch<R>>>,
-    next_sequence: Vec<i32>,
-    next_place: Vec<u64>,
-    /// Of each partition: the places of batches that were acknowledged, and their ends.
-    acknowledged: Vec<BTreeMap<u64, i64>>,
+    /// By partition.
+    lanes: Vec<Lane<R>>,
     identity: Option<(ProducerId, ProducerEpoch)>,
     asking_identity: bool,
     /// The transactional id, whose epochs come from its coordinator.
@@ -178,10 +142,7 @@ impl<R: Content> Pipeline<R> {
             session: Session::new(treatment.request_timeout),
             metadata,
             dice,
-            queues: (0..partitions).map(|_| VecDeque::new()).collect(),
-            next_sequence: vec![0; partitions],
-            next_place: vec![0; partitions],
-            acknowledged: vec![BTreeMap::new(); partitions],
+            lanes: (0..partitions).map(|_| Lane::new()).collect(),
             identity: None,
             asking_identity: false,
             transactional: None,
@@ -208,7 +169,7 @@ impl<R: Content> Pipeline<R> {
         self.identity = Some(identity);
         self.renewing = false;
         self.admitted.clear();
-        self.next_sequence.fill(0);
+        self.lanes.iter_mut().for_each(Lane::restart_sequence);
     }
 
     /// Batches to these partitions may be sent: they belong to the open transaction.
@@ -223,8 +184,8 @@ impl<R: Content> Pipeline<R> {
 
     /// Partitions with batches that wait until they belong to the transaction.
     pub(crate) fn not_admitted(&self) -> BTreeSet<i32> {
-        let queues = (0..).zip(&self.queues).filter(|(_, queue)| !queue.is_empty());
-        queues.map(|(partition, _)| partition).filter(|one| !self.admitted.contains(one)).collect()
+        let lanes = (0..).zip(&self.lanes).filter(|(_, lane)| !lane.queue.is_empty());
+        lanes.map(|(partition, _)| partition).filter(|one| !self.admitted.contains(one)).collect()
     }
 
     fn may_send_to(&self, partition: i32) -> bool {
@@ -243,7 +204,7 @@ impl<R: Content> Pipeline<R> {
 
     /// How many partitions there are.
     pub(crate) fn partitions(&self) -> usize {
-        self.queues.len()
+        self.lanes.len()
     }
 
     /// Takes what the network brings.
@@ -255,27 +216,13 @@ impl<R: Content> Pipeline<R> {
 
     /// A batch to be sent after those before it.
     pub(crate) fn enqueue(&mut self, partition: usize, records: Vec<R>, born_ns: u64) {
-        let sequence = self.next_sequence[partition];
-        self.next_sequence[partition] = Sequence(sequence).plus(records.len() as i32).0;
         self.made_batches += 1;
-        self.queues[partition].push_back(Batch {
-            number: self.made_batches,
-            place: self.next_place[partition],
-            records,
-            sequence,
-            state: State::Waiting { until_ns: 0 },
-            timestamp: (born_ns / MS) as i64,
-            born_ns,
-            in_doubt: false,
-            tries: 0,
-            refused_ns: None,
-        });
-        self.next_place[partition] += 1;
+        self.lanes[partition].push(self.made_batches, records, (born_ns / MS) as i64, born_ns);
     }
 
     /// Whether another batch of a partition could be sent before an answer comes.
     pub(crate) fn has_room(&self, partition: usize) -> bool {
-        self.queues[partition].len() < self.treatment.window
+        self.lanes[partition].queue.len() < self.treatment.window
     }
 
     /// Whether what is enqueued can be sent.
@@ -290,7 +237,7 @@ impl<R: Content> Pipeline<R> {
 
     /// Whether nothing is under way or waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.iter().all(VecDeque::is_empty)
+        self.lanes.iter().all(|lane| lane.queue.is_empty())
     }
 
     /// Batches whose way has ended since the last call.
@@ -315,9 +262,9 @@ impl<R: Content> Pipeline<R> {
         // What has to wait for the coordinator wakes with its answer.
         let waits = self.transactional.is_some() && !self.is_open();
         let may_go = |partition: i32| !waits && self.may_send_to(partition);
-        let queues = (0..).zip(&self.queues).filter(|(partition, _)| may_go(*partition));
-        let waiting = queues.filter_map(|(_, queue)| {
-            queue.iter().find_map(|batch| match batch.state {
+        let lanes = (0..).zip(&self.lanes).filter(|(partition, _)| may_go(*partition));
+        let waiting = lanes.filter_map(|(_, lane)| {
+            lane.queue.iter().find_map(|batch| match batch.state {
                 State::Waiting { until_ns } => Some(until_ns),
                 State::InFlight { .. } => None,
             })
@@ -327,18 +274,18 @@ impl<R: Content> Pipeline<R> {
 
     /// One line on what it waits for.
     pub(crate) fn status(&self) -> String {
-        let waiting: usize = self.queues.iter().map(VecDeque::len).sum();
+        let waiting: usize = self.lanes.iter().map(|lane| lane.queue.len()).sum();
         format!("producer {}: {waiting} batches unacknowledged, last error {}", self.index, self.last_error)
     }
 
     /// Sends what may be sent, in order, partition by partition.
     fn send(&mut self, turn: &mut ClientTurn<'_>) {
-        for partition in 0..self.queues.len() {
+        for partition in 0..self.lanes.len() {
             if !self.may_send_to(partition as i32) {
                 continue;
             }
-            while let Some(position) = next_to_send(&self.queues[partition], self.treatment.window) {
-                let ready = match self.queues[partition][position].state {
+            while let Some(position) = self.lanes[partition].next_to_send(self.treatment.window) {
+                let ready = match self.lanes[partition].queue[position].state {
                     State::Waiting { until_ns } => until_ns <= turn.now_ns,
                     State::InFlight { .. } => false,
                 };
@@ -356,7 +303,7 @@ impl<R: Content> Pipeline<R> {
             return false;
         };
         let unanswered = self.treatment.acks == 0;
-        let batch = &mut self.queues[partition][position];
+        let batch = &mut self.lanes[partition].queue[position];
         if unanswered && !self.session.is_up(leader) {
             // What is handed to a connection that does not stand yet may be lost with it.
             self.session.connect(leader, turn);
@@ -447,12 +394,7 @@ impl<R: Content> Pipeline<R> {
         match answer.error_code {
             code::NONE => {
                 let base = Some(Offset(answer.base_offset)).filter(|offset| offset.0 >= 0);
-                let mut stored = None;
-                self.end(partition, number, |batch| {
-                    stored = base.map(|base| (batch.place, base.0 + batch.records.len() as i64));
-                    Fate::Stored(base)
-                });
-                self.acknowledged[partition as usize].extend(stored);
+                self.end(partition, number, |_| Fate::Stored(base));
             }
             code::DUPLICATE_SEQUENCE => self.end(partition, number, |_| Fate::Stored(None)),
             code::NOT_ENOUGH_REPLICAS if self.treatment.gives_up => self.end(partition, number, refused),
@@ -478,10 +420,12 @@ impl<R: Content> Pipeline<R> {
     }
 
     fn end(&mut self, partition: i32, number: u64, fate: impl FnOnce(&Batch<R>) -> Fate) {
-        let queue = &mut self.queues[partition as usize];
-        let Some(position) = queue.iter().position(|batch| batch.number == number) else { return };
-        let Some(batch) = queue.remove(position) else { return };
+        let lane = &mut self.lanes[partition as usize];
+        let Some(batch) = lane.take(number) else { return };
         let fate = fate(&batch);
+        if let Fate::Stored(Some(base)) = fate {
+            lane.stored(&batch, base);
+        }
         self.ended.push(Ended { partition, records: batch.records, fate });
     }
 
@@ -490,22 +434,20 @@ impl<R: Content> Pipeline<R> {
     /// another one takes it sooner or later. Where all before it is deleted, the broker may have forgotten the producer, and taken
     /// those behind it for its first (KAFKA-14359).
     fn out_of_order(&mut self, partition: i32, number: u64, log_start: i64, turn: &mut ClientTurn<'_>) {
-        let batch = self.queues[partition as usize].iter_mut().find(|batch| batch.number == number);
-        let place = batch.as_ref().map_or(0, |batch| batch.place);
-        let before = self.acknowledged[partition as usize].range(..place).map(|(_, end)| *end).max();
-        let deleted = log_start > 0 && log_start >= before.unwrap_or(0);
-        if deleted && batch.as_ref().is_some_and(|batch| batch.is_alone()) {
-            let code = self.last_error;
-            self.end(partition, number, |_| Fate::Unknown { code });
-            self.renewing = true;
-            return;
-        }
-        if let Some(Batch { state: State::InFlight { alone: true }, sequence, refused_ns, .. }) = batch {
+        let lane = &mut self.lanes[partition as usize];
+        let deleted = log_start > 0 && log_start >= lane.acknowledged_before(number).0;
+        if let Some(batch) = lane.find(number).filter(|batch| batch.is_alone()) {
+            if deleted {
+                let code = self.last_error;
+                self.end(partition, number, |_| Fate::Unknown { code });
+                self.renewing = true;
+                return;
+            }
             if self.transactional.is_some() {
                 self.break_epoch();
                 return self.again(partition, number, false, turn);
             }
-            let since_ns = *refused_ns.get_or_insert(turn.now_ns);
+            let (sequence, since_ns) = (batch.sequence, *batch.refused_ns.get_or_insert(turn.now_ns));
             if turn.now_ns < since_ns + DEPOSED {
                 return self.again(partition, number, false, turn);
             }
@@ -523,8 +465,7 @@ impl<R: Content> Pipeline<R> {
     fn again(&mut self, partition: i32, number: u64, in_doubt: bool, turn: &mut ClientTurn<'_>) {
         let until_ns = turn.now_ns + self.dice.between(0, BACKOFF);
         self.metadata.expire();
-        let mut batches = self.queues[partition as usize].iter_mut();
-        let Some(batch) = batches.find(|batch| batch.number == number) else { return };
+        let Some(batch) = self.lanes[partition as usize].find(number) else { return };
         batch.state = State::Waiting { until_ns };
         batch.in_doubt |= in_doubt;
         if batch.tries > self.treatment.retries {
@@ -544,8 +485,8 @@ impl<R: Content> Pipeline<R> {
 
     fn give_up_all(&mut self) {
         let code = self.last_error;
-        for (partition, queue) in (0..).zip(&mut self.queues).filter(|(_, queue)| !queue.is_empty()) {
-            let records = queue.drain(..).flat_map(|batch| batch.records).collect();
+        for (partition, lane) in (0..).zip(&mut self.lanes).filter(|(_, lane)| !lane.queue.is_empty()) {
+            let records = lane.queue.drain(..).flat_map(|batch| batch.records).collect();
             self.ended.push(Ended { partition, records, fate: Fate::Unknown { code } });
         }
     }
@@ -553,14 +494,14 @@ impl<R: Content> Pipeline<R> {
     /// Gives up what has become too old.
     fn expire(&mut self, now_ns: u64) {
         let lasts = self.treatment.lasts;
-        for partition in 0..self.queues.len() {
-            while let Some(number) = too_old(&self.queues[partition], now_ns, lasts) {
+        for partition in 0..self.lanes.len() {
+            while let Some(number) = self.lanes[partition].too_old(now_ns, lasts) {
                 self.end(partition as i32, number, |_| Fate::Unknown { code: code::TIMED_OUT });
                 self.renewing |= self.treatment.idempotent;
             }
         }
-        let in_flight = |batch: &Batch<R>| matches!(batch.state, State::InFlight { .. });
-        if self.renewing && !self.queues.iter().flatten().any(in_flight) {
+        let mut batches = self.lanes.iter().flat_map(|lane| &lane.queue);
+        if self.renewing && !batches.any(Batch::is_in_flight) {
             self.renew();
         }
     }
@@ -572,17 +513,12 @@ impl<R: Content> Pipeline<R> {
         }
         self.renewing = false;
         self.identity = None;
-        for partition in 0..self.queues.len() {
-            while let Some(batch) = self.queues[partition].iter().find(|batch| batch.in_doubt) {
+        for partition in 0..self.lanes.len() {
+            while let Some(batch) = self.lanes[partition].queue.iter().find(|batch| batch.in_doubt) {
                 let number = batch.number;
                 self.end(partition as i32, number, |_| Fate::Unknown { code: code::TIMED_OUT });
             }
-            let mut next = Sequence(0);
-            for batch in &mut self.queues[partition] {
-                batch.sequence = next.0;
-                next = next.plus(batch.records.len() as i32);
-            }
-            self.next_sequence[partition] = next.0;
+            self.lanes[partition].renumber();
         }
     }
 
@@ -605,62 +541,5 @@ impl<R: Content> Pipeline<R> {
             );
         }
         self.metadata.ask(&mut self.session, Tag::Metadata, &mut self.dice, turn);
-    }
-}
-
-/// The number of the oldest batch that waits, if it is too old.
-fn too_old<R>(queue: &VecDeque<Batch<R>>, now_ns: u64, lasts: u64) -> Option<u64> {
-    let batch = queue.iter().find(|batch| matches!(batch.state, State::Waiting { .. }))?;
-    (now_ns.saturating_sub(batch.born_ns) > lasts).then_some(batch.number)
-}
-
-/// The oldest batch that is not in flight, unless it lies a whole window past the oldest one that is unacknowledged.
-///
-/// The window counts acknowledged batches as well: while one batch hangs at an old leader, those behind it may be
-/// acknowledged by a new one, which remembers no more than the last five and takes a late sixth for a gap.
-fn next_to_send<R>(queue: &VecDeque<Batch<R>>, window: usize) -> Option<usize> {
-    let position = queue.iter().position(|batch| matches!(batch.state, State::Waiting { .. }))?;
-    (queue[position].place < queue[0].place + window as u64).then_some(position)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(place: u64, state: State) -> Batch<()> {
-        Batch {
-            number: place,
-            place,
-            records: Vec::new(),
-            sequence: place as i32,
-            state,
-            timestamp: 0,
-            born_ns: 0,
-            in_doubt: false,
-            tries: 0,
-            refused_ns: None,
-        }
-    }
-
-    const IN_FLIGHT: State = State::InFlight { alone: false };
-    const WAITING: State = State::Waiting { until_ns: 0 };
-
-    #[test]
-    fn batches_behind_one_that_hangs_go_no_further_than_a_broker_remembers() {
-        let mut queue: VecDeque<Batch<()>> = (3..8).map(|place| batch(place, IN_FLIGHT)).collect();
-        queue.push_back(batch(8, WAITING));
-        assert_eq!(next_to_send(&queue, 5), None);
-        // All but the oldest are acknowledged by the new leader.
-        queue.drain(1..5);
-        assert_eq!(next_to_send(&queue, 5), None);
-        queue.pop_front();
-        assert_eq!(next_to_send(&queue, 5), Some(0));
-    }
-
-    #[test]
-    fn a_batch_that_came_back_goes_before_those_behind_it() {
-        let queue = VecDeque::from([batch(0, IN_FLIGHT), batch(1, WAITING), batch(2, WAITING)]);
-        assert_eq!(next_to_send(&queue, 2), Some(1));
-        assert_eq!(next_to_send(&queue, 1), None);
     }
 }
