@@ -27,8 +27,9 @@ const IN_SIMULATION: &str = "
 
 The simulator plants the same bugs, and more that take a storm to show, in clusters that are drawn from a seed without regard to them
 ([how](simulation.md)). Counted are the seeds until the check that is named for the bug speaks: the median and the most of three series.
-`cargo test -p broker-sim --test defects` shows one recorded seed of each again. Invariants are what brokers and the simulator assert
-while they run; all others judge what clients saw.
+`cargo test -p broker-sim --test defects` shows one recorded seed of each again. Some checks are invariants, which look into the nodes:
+`compacted-away`, `divergence`, `image-diverges`, `invariant`, `metadata`, `metadata-divergence` and `second-vote`; `no-progress` says that
+a cluster does not come to rest though all faults are over. The others under *found by* judge what clients were told and shown.
 
 ";
 

@@ -37,6 +37,7 @@ impl PartitionLog {
         if end < self.start {
             return self.start_again_at(self.start, self.epochs.at(Offset(self.start.0 - 1)), disk);
         }
+        // Compaction has left nothing right before the end that this log is to have.
         let hole = self.holes && end_before(position, segment, disk)? < end;
 
         self.stop_cleaning(disk)?;
@@ -59,7 +60,7 @@ impl PartitionLog {
             segment.remove(disk)?;
         }
         if hole {
-            // The last batch ends before the log does. Recovery finds the end as the base of a segment, which has to be there first.
+            // Recovery finds the end as the base of a segment, which has to be there before the batches behind it are gone.
             self.segments.push(Segment::open(&self.directory, end, disk)?);
         }
         // A snapshot of a segment that is gone must not come back under one that begins at the same offset.

@@ -83,7 +83,7 @@ pub(crate) struct Transactor {
     wanted: Option<Question>,
     /// A question is under way.
     asking: bool,
-    /// An answer was lost on the way since this was last asked for, or since the epoch began.
+    /// An answer was lost on the way since this was last taken, or since the epoch began.
     lost: bool,
     retry_ns: u64,
     last_error: i16,

@@ -1,9 +1,9 @@
 //! Tells requests for markers that come late from those that do not.
 //!
-//! A marker names a producer and its epoch, and an older producer's epoch is that of its next transaction, too. A coordinator that has
-//! lost a connection asks again over another one, and goes on with the next transaction when it is answered there. What is still under way
-//! on the lost one would then end that transaction (as KAFKA-17754 does with EndTxn). So requests between brokers are
-//! numbered, in a tagged field of our own, and whoever has taken one takes none that was sent before it.
+//! A marker names a producer and its epoch, which in the first protocol stays the same for the next transaction (KIP-890). A coordinator
+//! that has lost a connection asks again over another one, and goes on with the next transaction when it is answered there. What is
+//! still under way on the lost one would then end that transaction, as KAFKA-17754 has it of EndTxn. So requests between brokers
+//! are numbered, and whoever has taken one takes none that was sent before it.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use kafka_protocol::messages::WriteTxnMarkersRequest;
 
 use crate::ids::{BrokerEpoch, NodeId};
 
+/// A tagged field of our own: who sends (4 bytes), under which registration (8), and its how manieth request this is (8), all big-endian.
 const TAG: i32 = 10_001;
 
 /// The numbers of what a broker has sent, and of the newest that it has taken from each other one.
