@@ -30,7 +30,8 @@ struct Cluster {
 
 fn options(dir: &Path, node: i32, role: Role, controllers: Vec<Peer>) -> NodeOptions {
     let any = Endpoint { host: "127.0.0.1".into(), port: 0 };
-    let config = NodeConfig { controllers, ..NodeConfig::new(NodeId(node), role, any.clone(), any.clone()) };
+    let config = NodeConfig::new(NodeId(node), role, any.clone(), any.clone());
+    let config = NodeConfig { controllers, ..config.with_quick_failover() };
     NodeOptions {
         config,
         data_dir: dir.join(node.to_string()),

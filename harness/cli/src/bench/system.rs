@@ -20,12 +20,10 @@ use super::workload::Workload;
 use crate::clock::now_ns;
 use crate::commands::REFERENCE_VERSION;
 use crate::conduct::{System, connect, first_answer, wait_for_brokers};
-use crate::provision::{Cluster, ClusterPool, ContainerOrder, Embedded, ProvisionError, product};
+use crate::provision::{Cluster, ClusterPool, ContainerOrder, Embedded, Failover, ProvisionError, product};
 
 /// Nodes of a cluster that is started here.
 const NODES: u32 = 3;
-/// Seconds of a follower's lag that leave it in sync, as a factor of a scenario's two: no load may shrink the sets.
-const STRETCH: u32 = 12;
 /// Between two attempts at a broker that is not there yet.
 const KNOCK: Duration = Duration::from_millis(5);
 /// Kafka's, which other brokers need not know: without it what a block wrote stays on the disk for a minute.
@@ -252,7 +250,7 @@ pub fn wall_ms() -> i64 {
 fn start_nodes(name: &str, dir: &Path, ground: &Ground<'_>) -> Result<Box<dyn Cluster>, ProvisionError> {
     let plan = plan(ground.run_id);
     match product(name) {
-        None => Ok(Box::new(Embedded::start(&plan, dir, &[], ground.runtime)?)),
+        None => Ok(Box::new(Embedded::start(&plan, Failover::AsKafka, dir, &[], ground.runtime)?)),
         Some(product) => {
             let order = ContainerOrder {
                 product,
@@ -289,7 +287,7 @@ fn plan(seed: u64) -> Plan {
         faults: Vec::new(),
         expect: BTreeMap::new(),
         load_ms: 0,
-        stretch: STRETCH,
+        stretch: 1,
         rto_window_ms: 0,
         workload_digest: 0,
         messages_expected: None,

@@ -8,7 +8,7 @@ use mqproof_core::verdict::ExitStatus;
 use reference_broker::broker_core::{Defect, Defects, Endpoint, FlushPolicy, NodeConfig, NodeId, Peer, Role};
 use reference_broker::{NodeOptions, SecurityOptions};
 
-use crate::provision::{BrokerSpec, die_with_parent};
+use crate::provision::{BrokerSpec, Failover, die_with_parent};
 
 /// Version of the reference broker, as told in reports.
 pub const REFERENCE_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -56,14 +56,22 @@ fn options(spec: &BrokerSpec) -> anyhow::Result<NodeOptions> {
         .map(|name| name.parse::<Defect>())
         .collect::<Result<_, _>>()
         .map_err(anyhow::Error::msg)?;
+    let base = NodeConfig::new(node(spec.node), role, endpoint(advertised), endpoint(spec.internal_listen));
+    let base = match spec.failover {
+        Failover::AsKafka => base,
+        Failover::Quick { replica_lag_time_max_ms } => NodeConfig {
+            // On a busy machine a healthy broker may not run for a few hundred milliseconds.
+            broker_session_timeout_ms: 500,
+            replica_lag_time_max_ms,
+            ..base.with_quick_failover()
+        },
+    };
     let config = NodeConfig {
         cluster_id: spec.cluster_id.clone(),
         seed: spec.seed,
         controllers: peers(&spec.controllers),
         peers: peers(&spec.peers),
         auto_create_topics: false,
-        // On a busy machine a healthy broker may not run for a few hundred milliseconds.
-        broker_session_timeout_ms: 500,
         flush: match spec.flush {
             Flush::PageCache => FlushPolicy::PageCache,
             Flush::IntervalMs(ms) => FlushPolicy::IntervalMs(ms),
@@ -71,9 +79,8 @@ fn options(spec: &BrokerSpec) -> anyhow::Result<NodeOptions> {
         },
         offsets_topic_replication_factor: spec.internal_replicas,
         transaction_topic_replication_factor: spec.internal_replicas,
-        replica_lag_time_max_ms: spec.replica_lag_time_max_ms,
         defects,
-        ..NodeConfig::new(node(spec.node), role, endpoint(advertised), endpoint(spec.internal_listen))
+        ..base
     };
     Ok(NodeOptions {
         config,

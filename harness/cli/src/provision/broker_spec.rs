@@ -7,6 +7,18 @@ use mqproof_core::ids::NodeId;
 use mqproof_core::plan::Flush;
 use serde::{Deserialize, Serialize};
 
+/// How soon nodes take each other for dead.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Failover {
+    /// After half a second, so that a scenario need not wait long for what follows.
+    Quick {
+        /// How long a follower may lag behind before it leaves the ISR, ms.
+        replica_lag_time_max_ms: u64,
+    },
+    /// As late as Kafka does by default: no load alone makes a node a dead one.
+    AsKafka,
+}
+
 /// One node of an embedded cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BrokerSpec {
@@ -34,8 +46,8 @@ pub struct BrokerSpec {
     pub flush: Flush,
     /// Replicas of the brokers' own topics: committed offsets, transactions.
     pub internal_replicas: i16,
-    /// How long a follower may lag behind before it leaves the ISR, ms.
-    pub replica_lag_time_max_ms: u64,
+    /// How soon nodes take each other for dead.
+    pub failover: Failover,
     /// Seeds member ids and back-off.
     pub seed: u64,
     /// Planted bugs, by name.

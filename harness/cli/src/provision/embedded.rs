@@ -11,7 +11,7 @@ use mqproof_core::plan::{FaultKind, FaultTarget, Flush, Plan, Role};
 use rustix::process::Signal;
 use tokio::runtime::Handle;
 
-use super::broker_spec::BrokerSpec;
+use super::broker_spec::{BrokerSpec, Failover};
 use super::cluster::{Cluster, Hands, ProvisionError};
 use super::loopback::Loopback;
 use super::node_process::{Exit, NodeProcess};
@@ -35,9 +35,16 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// How soon the nodes of a scenario take each other for dead, at its pace. A link that is stalled for less than a
+    /// follower may lag leaves the ISR whole, as it does with Kafka's 30 s; a slower clock stalls for longer.
+    pub fn failover_of(plan: &Plan) -> Failover {
+        Failover::Quick { replica_lag_time_max_ms: REPLICA_LAG_TIME_MAX_MS * u64::from(plan.stretch) }
+    }
+
     /// Starts the plan's cluster; data and logs go under `cell_dir`. Returns when every door is open.
     pub fn start(
         plan: &Plan,
+        failover: Failover,
         cell_dir: &Path,
         defects: &[String],
         runtime: &Handle,
@@ -54,7 +61,8 @@ impl Embedded {
         let proxies = proxies(plan, &brokers, &controllers, addresses, runtime)?;
         let mut nodes = BTreeMap::new();
         for node in brokers.iter().chain(&controllers) {
-            let spec = spec(plan, *node, &brokers, &controllers, addresses, &proxies, &data, defects);
+            let spec =
+                spec(plan, failover, *node, &brokers, &controllers, addresses, &proxies, &data, defects);
             let text = serde_json::to_string(&spec).expect("a specification is plain data");
             nodes.insert(*node, NodeProcess::new(text, logs.join(format!("node-{node}.log"))));
         }
@@ -293,6 +301,7 @@ fn proxies(
 )]
 fn spec(
     plan: &Plan,
+    failover: Failover,
     node: NodeId,
     brokers: &[NodeId],
     controllers: &[NodeId],
@@ -323,14 +332,13 @@ fn spec(
         peers: brokers.iter().filter(|to| **to != node).map(|to| (*to, reach(*to))).collect(),
         flush: flushes.max_by_key(strictness).unwrap_or(Flush::PageCache),
         internal_replicas: plan.topology.brokers.min(3) as i16,
-        replica_lag_time_max_ms: REPLICA_LAG_TIME_MAX_MS * u64::from(plan.stretch),
+        failover,
         seed: plan.seed ^ u64::from(node.0),
         defects: defects.to_vec(),
     }
 }
 
-/// How long a follower may lag behind, at the scenario's own pace. A link that is stalled for less leaves the ISR whole, as
-/// it does with Kafka's 30 s; a slower clock stalls for longer.
+/// How long a follower may lag behind, at the scenario's own pace.
 const REPLICA_LAG_TIME_MAX_MS: u64 = 2_000;
 
 /// A broker has one policy: the strictest that any of its topics asks for.

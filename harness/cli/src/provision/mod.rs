@@ -13,7 +13,7 @@ mod node_process;
 mod simulated;
 mod spawner;
 
-pub use broker_spec::BrokerSpec;
+pub use broker_spec::{BrokerSpec, Failover};
 pub use cluster::{Cluster, Hands, ProvisionError};
 pub use containers::{ClusterPool, ContainerOrder, product, remains, remove};
 pub use embedded::Embedded;

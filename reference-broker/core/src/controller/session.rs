@@ -17,6 +17,8 @@ const GRACE: u64 = 4;
 #[derive(Clone, Copy, Debug)]
 struct Session {
     deadline_ns: u64,
+    /// Whether this controller has heard of it, since it decides.
+    heard: bool,
     /// The last metadata record that the broker has applied, inclusive.
     metadata_offset: Offset,
     /// Set while it stops: others must know of this record (inclusive) before it may.
@@ -37,22 +39,28 @@ impl Sessions {
         for (&id, broker) in image.brokers() {
             match broker.state {
                 BrokerState::Fenced => {}
-                BrokerState::Active => sessions.touch(now, id, Offset(-1)),
+                BrokerState::Active => {
+                    sessions.open(now, id);
+                }
                 BrokerState::ShuttingDown => {
-                    sessions.touch(now, id, Offset(-1));
-                    sessions.begin_shutdown(id, Offset(image.next_offset().0 - 1));
+                    sessions.open(now, id).shutdown_offset = Some(Offset(image.next_offset().0 - 1));
                 }
             }
         }
         sessions
     }
 
+    fn open(&mut self, now: Now, broker: NodeId) -> &mut Session {
+        let deadline_ns = now.mono_ns + self.timeout_ns;
+        let fresh = Session { deadline_ns, heard: false, metadata_offset: Offset(-1), shutdown_offset: None };
+        self.sessions.entry(broker).or_insert(fresh)
+    }
+
     /// The broker was heard, and has applied the metadata log up to this record (inclusive).
     pub(super) fn touch(&mut self, now: Now, broker: NodeId, metadata_offset: Offset) {
         let deadline_ns = now.mono_ns + self.timeout_ns;
-        let fresh = Session { deadline_ns, metadata_offset, shutdown_offset: None };
-        let session = self.sessions.entry(broker).or_insert(fresh);
-        (session.deadline_ns, session.metadata_offset) = (deadline_ns, metadata_offset);
+        let session = self.open(now, broker);
+        *session = Session { deadline_ns, heard: true, metadata_offset, ..*session };
     }
 
     /// The broker is known to be gone.
@@ -60,9 +68,10 @@ impl Sessions {
         self.sessions.remove(&broker);
     }
 
-    /// Whether the broker was heard within the session time-out.
+    /// Whether the broker was heard within the session time-out, by this controller itself: where all nodes start again
+    /// together, nobody has to wait for the end of his former session.
     pub(super) fn is_live(&self, broker: NodeId, now: Now) -> bool {
-        self.sessions.get(&broker).is_some_and(|session| now.mono_ns < session.deadline_ns)
+        self.sessions.get(&broker).is_some_and(|session| session.heard && now.mono_ns < session.deadline_ns)
     }
 
     /// The broker may stop once all others know of the record at `offset`.

@@ -58,6 +58,12 @@ pub enum AppendError {
     /// The header contradicts itself, or there is not exactly one batch.
     #[error("invalid batch: {0}")]
     InvalidRecord(&'static str),
+    /// Records without a key, in a topic that keeps the newest record of each key.
+    #[error("{} of the batch's records have no key, and the topic is compacted", records.len())]
+    NoKey {
+        /// Which ones: their places in the batch, from 0.
+        records: Vec<i32>,
+    },
     /// The batch is larger than the log takes.
     #[error("a batch of {size} bytes is larger than {max}")]
     TooLarge {
@@ -124,7 +130,9 @@ impl AppendError {
     pub fn code(&self) -> i16 {
         match self {
             Self::Corrupt(_) => ResponseError::CorruptMessage,
-            Self::UnsupportedMagic(_) | Self::InvalidRecord(_) => ResponseError::InvalidRecord,
+            Self::UnsupportedMagic(_) | Self::InvalidRecord(_) | Self::NoKey { .. } => {
+                ResponseError::InvalidRecord
+            }
             Self::TooLarge { .. } => ResponseError::MessageTooLarge,
             Self::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,

@@ -378,8 +378,11 @@ impl PartitionLog {
         if header.is_idempotent() && !header.is_control() && !sequenced {
             return Err(AppendError::InvalidRecord("a producer id without epoch or sequence"));
         }
-        if self.config.compacts && !header.is_control() && has_keyless(&header, records) {
-            return Err(AppendError::InvalidRecord("a record without a key in a compacted topic"));
+        if self.config.compacts && !header.is_control() {
+            let records = keyless(&header, records);
+            if !records.is_empty() {
+                return Err(AppendError::NoKey { records });
+            }
         }
         Ok(header)
     }
@@ -504,8 +507,10 @@ impl PartitionLog {
     }
 }
 
-/// Whether a record has no key. Compressed batches are not looked into.
-fn has_keyless(header: &BatchHeader, records: &Bytes) -> bool {
+/// Which records have no key. Compressed batches are not looked into.
+fn keyless(header: &BatchHeader, records: &Bytes) -> Vec<i32> {
     let batch = Batch { header: *header, bytes: records.clone() };
-    batch.records().into_iter().flatten().any(|record| record.is_ok_and(|record| record.key.is_none()))
+    let records = batch.records().into_iter().flatten();
+    let without = records.zip(0..).filter(|(record, _)| record.as_ref().is_ok_and(|it| it.key.is_none()));
+    without.map(|(_, place)| place).collect()
 }

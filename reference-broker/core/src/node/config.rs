@@ -158,8 +158,8 @@ pub struct NodeConfig {
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl NodeConfig {
-    /// A node with Kafka's defaults, except that failures are detected in fractions of a second, and logs looked after every
-    /// second instead of every five minutes.
+    /// A node with Kafka's defaults, except that brokers are heard four times as often, an election is tried again within
+    /// fractions of a second, and logs are looked after every second instead of every five minutes.
     pub fn new(
         node_id: NodeId,
         role: Role,
@@ -197,12 +197,12 @@ impl NodeConfig {
             producer_id_expiration_ms: DAY_MS,
             message_max_bytes: 1 << 20,
             request_max_bytes: 100 << 20,
-            replica_lag_time_max_ms: 2_000,
-            replica_fetch_wait_max_ms: 100,
-            broker_heartbeat_interval_ms: 50,
-            broker_session_timeout_ms: 300,
+            replica_lag_time_max_ms: 30_000,
+            replica_fetch_wait_max_ms: 500,
+            broker_heartbeat_interval_ms: 500,
+            broker_session_timeout_ms: 9_000,
             quorum_election_timeout_ms: 200,
-            quorum_fetch_timeout_ms: 400,
+            quorum_fetch_timeout_ms: 2_000,
             auto_leader_rebalance: true,
             leader_imbalance_check_interval_ms: 300_000,
             metadata_segment_bytes: 64 << 20,
@@ -219,6 +219,18 @@ impl NodeConfig {
             transaction_topic_replication_factor: 3,
             auth: AuthConfig::default(),
             defects: Defects::NONE,
+        }
+    }
+
+    /// Failures are noticed within fractions of a second, for tests: on a busy machine a healthy node may be silent for longer.
+    pub fn with_quick_failover(self) -> Self {
+        Self {
+            replica_lag_time_max_ms: 2_000,
+            replica_fetch_wait_max_ms: 100,
+            broker_heartbeat_interval_ms: 50,
+            broker_session_timeout_ms: 300,
+            quorum_fetch_timeout_ms: 400,
+            ..self
         }
     }
 }

@@ -246,7 +246,7 @@ fn config(node: NodeId) -> NodeConfig {
         segment_bytes: 1_000,
         metadata_segment_bytes: 1_000,
         metadata_snapshot_bytes: 1_500,
-        ..NodeConfig::new(node, role, endpoint(node), endpoint(node))
+        ..NodeConfig::new(node, role, endpoint(node), endpoint(node)).with_quick_failover()
     }
 }
 

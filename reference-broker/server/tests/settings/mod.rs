@@ -12,7 +12,7 @@ pub fn options(dir: &Path, node: i32, role: Role, controllers: Vec<Peer>) -> Nod
         default_replication_factor: 1,
         offsets_topic_replication_factor: 1,
         transaction_topic_replication_factor: 1,
-        ..NodeConfig::new(NodeId(node), role, any.clone(), any.clone())
+        ..NodeConfig::new(NodeId(node), role, any.clone(), any.clone()).with_quick_failover()
     };
     let client_listen = (role == Role::Broker).then(|| any.clone());
     NodeOptions {

@@ -485,6 +485,7 @@ fn node_config(node: u32, plan: &Plan, defects: Defects) -> NodeConfig {
         transaction_topic_replication_factor: brokers.min(3) as i16,
         defects,
         ..NodeConfig::new(NodeId(node as i32), role, at(node, CLIENT_PORT), at(node, INTERNAL_PORT))
+            .with_quick_failover()
     }
 }
 

@@ -26,6 +26,8 @@ use crate::node::{NodeConfig, Now, Peer};
 use crate::quorum::{Received, Receiver, SnapshotId, chunk_of};
 
 const KINDS: [ChannelKind; 2] = [ChannelKind::Control, ChannelKind::Metadata];
+/// So many times as long as for an answer, a broker that wants to stop waits for leave.
+const STOP_PATIENCE: u64 = 4;
 
 /// A broker's side of its talk with the controllers.
 pub struct ControllerChannel {
@@ -34,7 +36,8 @@ pub struct ControllerChannel {
     /// Index of the voter that is dialled.
     target: usize,
     heartbeat_ns: u64,
-    session_ns: u64,
+    /// How long an answer of the controller is waited for.
+    patience_ns: u64,
     backoff: Backoff,
     control: Link,
     metadata: Link,
@@ -69,7 +72,7 @@ impl ControllerChannel {
             voters: config.controllers.clone(),
             target: 0,
             heartbeat_ns: config.broker_heartbeat_interval_ms * 1_000_000,
-            session_ns: config.broker_session_timeout_ms * 1_000_000,
+            patience_ns: config.quorum_fetch_timeout_ms.min(config.broker_session_timeout_ms) * 1_000_000,
             backoff: Backoff::new(config.seed),
             control: Link::Down,
             metadata: Link::Down,
@@ -122,11 +125,14 @@ impl ControllerChannel {
         id
     }
 
-    /// Asks the controller to move leadership away; [`ChannelEffect::MayStop`] follows, after four session time-outs
-    /// even if the controller does not answer.
+    /// Asks the controller to move leadership away; [`ChannelEffect::MayStop`] follows, after a while even if the controller
+    /// does not answer.
     pub fn begin_shutdown(&mut self, now: Now, out: &mut Vec<ChannelEffect>) {
-        self.stop_by_ns =
-            Some(if self.broker_epoch.is_some() { now.mono_ns + 4 * self.session_ns } else { 0 });
+        self.stop_by_ns = Some(if self.broker_epoch.is_some() {
+            now.mono_ns + STOP_PATIENCE * self.patience_ns
+        } else {
+            0
+        });
         self.next_beat_ns = now.mono_ns;
         self.tick(now, out);
     }
@@ -228,7 +234,7 @@ impl ControllerChannel {
         }
         let Peer { node, endpoint } = self.voters[self.target].clone();
         for kind in KINDS {
-            *self.link(kind) = Link::Dialling { deadline_ns: now.mono_ns + self.session_ns };
+            *self.link(kind) = Link::Dialling { deadline_ns: now.mono_ns + self.patience_ns };
             out.push(ChannelEffect::Dial { kind, node, endpoint: endpoint.clone() });
         }
     }
@@ -267,8 +273,8 @@ impl ControllerChannel {
         out: &mut Vec<ChannelEffect>,
     ) {
         let deadline_ns = match purpose {
-            Purpose::Register | Purpose::Heartbeat => now.mono_ns + self.session_ns,
-            Purpose::Fetch => now.mono_ns + self.session_ns + FETCH_WAIT_MS as u64 * 1_000_000,
+            Purpose::Register | Purpose::Heartbeat => now.mono_ns + self.patience_ns,
+            Purpose::Fetch => now.mono_ns + self.patience_ns + FETCH_WAIT_MS as u64 * 1_000_000,
             Purpose::Call(_) => u64::MAX,
         };
         let (key, version) = (request.api_key(), request.version());

@@ -51,6 +51,18 @@ fn a_second_process_under_the_same_id_waits_until_the_first_is_silent() {
 }
 
 #[test]
+fn a_process_that_starts_with_its_controller_waits_for_nobody() {
+    let mut it = Fixture::new();
+    it.join(1, 7);
+    it.restart();
+    it.pass(100, &[]);
+    assert_eq!(it.register(1, 8).error_code, 0);
+    it.restart();
+    it.pass(100, &[1]);
+    assert_eq!(it.register(1, 9).error_code, ResponseError::DuplicateBrokerRegistration.code());
+}
+
+#[test]
 fn a_heartbeat_under_an_old_epoch_or_an_unknown_id_is_refused() {
     let mut it = Fixture::new();
     assert_eq!(it.beat(1, false).error_code, ResponseError::BrokerIdNotRegistered.code());

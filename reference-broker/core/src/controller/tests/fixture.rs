@@ -32,7 +32,7 @@ pub(super) fn endpoint(port: u16) -> Endpoint {
 }
 
 pub(super) fn config(node: NodeId, role: Role) -> NodeConfig {
-    let mut config = NodeConfig::new(node, role, endpoint(9000), endpoint(9001));
+    let mut config = NodeConfig::new(node, role, endpoint(9000), endpoint(9001)).with_quick_failover();
     config.controllers = vec![Peer { node: CONTROLLER, endpoint: endpoint(9100) }];
     config
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_response::{
-    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ResponseKind, TopicName};
+use kafka_protocol::protocol::StrBytes;
 
 use crate::controller::TopicPartitionId;
 use crate::coordinator::AppendToken;
@@ -205,7 +206,8 @@ impl Broker {
                 }
                 tracing::debug!(topic = topic.as_str(), partition = index.0, %error, "batch refused");
                 // A producer that is behind it cannot know what became of its last batches (KAFKA-5793).
-                return Outcome::Done(failed(index, code).with_log_start_offset(start.0));
+                let refused = failed(index, code).with_log_start_offset(start.0);
+                return Outcome::Done(with_record_errors(refused, &error));
             }
         };
         partition.advance_high_watermark();
@@ -432,6 +434,20 @@ fn check_from_client(records: &[u8], transactional: bool) -> Result<(), Response
 
 fn refused(partition: PartitionId, error: i16) -> Outcome {
     Outcome::Done(failed(partition, error))
+}
+
+/// Says which records are to blame, where not the batch as a whole is (KIP-467): a client can send the others again.
+fn with_record_errors(response: PartitionProduceResponse, error: &AppendError) -> PartitionProduceResponse {
+    let AppendError::NoKey { records } = error else { return response };
+    let why = StrBytes::from_static_str("a record without a key in a compacted topic");
+    let of_record = |&place: &i32| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(place)
+            .with_batch_index_error_message(Some(why.clone()))
+    };
+    response
+        .with_record_errors(records.iter().map(of_record).collect())
+        .with_error_message(Some(StrBytes::from_string(error.to_string())))
 }
 
 fn failed(partition: PartitionId, error: i16) -> PartitionProduceResponse {

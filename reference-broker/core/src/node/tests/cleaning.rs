@@ -225,6 +225,26 @@ fn retention_of_what_is_not_committed_breaks_an_invariant() {
 }
 
 #[test]
+fn a_compacted_topic_names_the_records_that_have_no_key() {
+    let mut cluster = Cluster::start(1, |_| {});
+    cluster.create("orders", 1, &[("cleanup.policy", "compact")]);
+    let leader = cluster.leader("orders", 0);
+    let client = cluster.connect(leader);
+    let keys = [Some(b"a".as_slice()), None, Some(b"b"), None];
+    let mixed = keys
+        .into_iter()
+        .fold(BatchBuilder::new(1_700_000_000_000), |batch, key| batch.record(key, Some(b"v")));
+    cluster.send_produce(client, "orders", -1, mixed.build());
+    let ResponseKind::Produce(answer) = cluster.await_answer(client, ApiKey::Produce, 9) else { panic!() };
+    let partition = &answer.responses[0].partition_responses[0];
+    assert_eq!(partition.error_code, ResponseError::InvalidRecord.code());
+    assert_eq!(partition.record_errors.iter().map(|it| it.batch_index).collect::<Vec<_>>(), [1, 3]);
+    assert!(partition.error_message.as_ref().is_some_and(|words| words.contains('2')), "{answer:?}");
+    cluster.send_produce(client, "orders", -1, keyed("a", "v"));
+    assert_eq!(cluster.await_produced(client), (0, 0), "nothing of the batch was stored");
+}
+
+#[test]
 fn a_compacted_topic_keeps_the_newest_value_of_each_key_on_all_replicas() {
     let mut cluster = Cluster::start(3, |config| config.log_retention_check_interval_ms = 100);
     let configs =

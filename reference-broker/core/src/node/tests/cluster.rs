@@ -69,7 +69,8 @@ impl Cluster {
         let endpoint = |node: NodeId| Endpoint { host: format!("n{node}"), port: 9092 };
         for node in std::iter::once(CONTROLLER).chain((1..=brokers).map(NodeId)) {
             let role = if node == CONTROLLER { Role::Controller } else { Role::Broker };
-            let mut config = NodeConfig::new(node, role, endpoint(node), endpoint(node));
+            let mut config =
+                NodeConfig::new(node, role, endpoint(node), endpoint(node)).with_quick_failover();
             config.controllers = vec![Peer { node: CONTROLLER, endpoint: endpoint(CONTROLLER) }];
             config.default_replication_factor = config.default_replication_factor.min(brokers as i16);
             // The time stamps of tests are their own.

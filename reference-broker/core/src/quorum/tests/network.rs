@@ -58,7 +58,7 @@ impl Network {
         let config = |node: NodeId| NodeConfig {
             controllers: peers.clone(),
             metadata_segment_bytes: 1024,
-            ..NodeConfig::new(node, Role::Controller, endpoint(node), endpoint(node))
+            ..NodeConfig::new(node, Role::Controller, endpoint(node), endpoint(node)).with_quick_failover()
         };
         let mut network = Self {
             now: Now { mono_ns: MS, wall_ms: 1_700_000_000_000 },
