@@ -304,6 +304,7 @@ impl Ledger {
         all.add(Rarity::ClassicCommitted, self.elders.commits);
         all.add(Rarity::OffsetInTransaction, self.payments.offsets());
         all.add(Rarity::TransactionCommitted, self.payments.committed);
+        all.add(Rarity::SecondProtocol, self.payments.second);
         all.add(Rarity::TransactionAborted, self.payments.aborted);
         all.add(Rarity::TransactionFenced, self.payments.fenced);
     }

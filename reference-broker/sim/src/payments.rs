@@ -52,8 +52,10 @@ pub(crate) struct Payments {
     events: u64,
     /// By reader and partition: what was there at each offset.
     seen: BTreeMap<(usize, i32), BTreeMap<i64, Option<RecordId>>>,
-    /// Commits and aborts that were acknowledged.
+    /// Commits that were acknowledged, and how many of them in the second protocol.
     pub(crate) committed: u64,
+    pub(crate) second: u64,
+    /// Aborts that were acknowledged.
     pub(crate) aborted: u64,
     /// Producers that had to take a fresh epoch, or stopped.
     pub(crate) fenced: u64,

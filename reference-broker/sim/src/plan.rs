@@ -5,6 +5,7 @@
 use broker_core::{Defects, FlushPolicy};
 
 use crate::client::desk::Manner;
+use crate::client::transactor::Protocol;
 use crate::crash_point::CrashPoint;
 use crate::dice::{Concern, Dice};
 use crate::fault_set::FaultSet;
@@ -241,6 +242,8 @@ pub(crate) struct PayerKnobs {
     pub(crate) request_timeout: u64,
     /// When it begins.
     pub(crate) from_ns: u64,
+    /// Two of one transactional id may speak different ones.
+    pub(crate) protocol: Protocol,
     /// What it does when it meets with trouble.
     pub(crate) manner: Manner,
     /// How many of its pauses are longer than its transactions may take.
@@ -306,6 +309,9 @@ impl Plan {
             // What a hasty producer gives up comes late over a slow link.
             let hasty = workload.payers.iter().any(|payer| payer.manner == Manner::Hasty);
             weather.weights.push((Strike::SlowLink, dice.between(0, if hasty { 12 } else { 4 })));
+        }
+        for payer in &mut workload.payers {
+            payer.protocol = if dice.percent(40) { Protocol::Second } else { Protocol::First };
         }
         Self { cluster, weather, workload, cleanup }
     }
@@ -504,6 +510,7 @@ impl PayerKnobs {
             timeout_ms: dice.magnitude(300, 3000),
             request_timeout: dice.between(*patience.start(), *patience.end()) * MS,
             from_ns: 0,
+            protocol: Protocol::First,
             manner,
             dawdle_percent: if dice.percent(50) { dice.between(2, 15) } else { 0 },
             offsets: dice.percent(50),

@@ -96,6 +96,8 @@ pub enum Rarity {
     OffsetInTransaction,
     /// A transaction was committed.
     TransactionCommitted,
+    /// One was in the second protocol, in which its end raised the epoch (KIP-890).
+    SecondProtocol,
     /// A transaction was aborted.
     TransactionAborted,
     /// The end of a transaction was refused: its producer was fenced, or the transaction had been ended for it.
@@ -104,7 +106,7 @@ pub enum Rarity {
 
 impl Rarity {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::LeaderElected,
         Self::ControllerElected,
         Self::CutToLeader,
@@ -149,6 +151,7 @@ impl Rarity {
         Self::ClassicCommitted,
         Self::OffsetInTransaction,
         Self::TransactionCommitted,
+        Self::SecondProtocol,
         Self::TransactionAborted,
         Self::TransactionFenced,
     ];
@@ -200,6 +203,7 @@ impl Rarity {
             Self::ClassicCommitted => "offset committed in a classic group",
             Self::OffsetInTransaction => "offset committed with a transaction",
             Self::TransactionCommitted => "transaction committed",
+            Self::SecondProtocol => "transaction committed in the second protocol",
             Self::TransactionAborted => "transaction aborted",
             Self::TransactionFenced => "end of a transaction refused",
         }

@@ -223,6 +223,7 @@ impl NodeConfig {
     }
 
     /// Failures are noticed within fractions of a second, for tests: on a busy machine a healthy node may be silent for longer.
+    #[must_use]
     pub fn with_quick_failover(self) -> Self {
         Self {
             replica_lag_time_max_ms: 2_000,

@@ -1,10 +1,10 @@
 //! The transactions of a producer, one after the other.
 //!
 //! A commit is asked for only when every send of the transaction was acknowledged. Otherwise a fresh epoch is asked for,
-//! which aborts what is open and fences what may still be under way (KIP-360).
+//! which aborts what is open and fences what may still be under way (KIP-360). In the second protocol any end does.
 
 use super::pipeline::{Content, Pipeline};
-use super::transactor::{Told, Transactor};
+use super::transactor::{Protocol, Told, Transactor};
 use super::{ClientEvent, ClientTurn};
 
 /// What has become of a transaction, to be written down.
@@ -29,7 +29,7 @@ pub(crate) enum Stage {
     AbortEnded,
 }
 
-/// What a producer does when something goes wrong.
+/// What a producer does when something goes wrong. In the second protocol all but the mortal ones do the same: they abort.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Manner {
     /// As librdkafka.
@@ -196,7 +196,12 @@ impl<F: Copy + std::fmt::Debug> Desk<F> {
             }
             (Told::Added(partitions), _) => pipeline.admit(partitions),
             (Told::Offered, At::Flushing(open)) => self.at = At::Flushing(Open { offered: true, ..open }),
-            (Told::Ended, At::Ending(open, ending)) => {
+            (Told::Ended(Some(identity)), At::Ending(open, ending)) => {
+                self.note(ending.ended(), open, None);
+                pipeline.begin_epoch(identity);
+                self.at = At::Idle;
+            }
+            (Told::Ended(None), At::Ending(open, ending)) => {
                 self.note(ending.ended(), open, None);
                 let broken = self.bad != open.bad_before || pipeline.needs_epoch();
                 pipeline.end_transaction();
@@ -217,7 +222,7 @@ impl<F: Copy + std::fmt::Debug> Desk<F> {
             }
             (Told::Refused(_), At::Starting) if self.manner == Manner::Mortal => self.at = At::Dead,
             (Told::Refused(_), At::Starting | At::Ending(_, Ending::Fresh)) => self.transactor.start(),
-            (Told::Ended | Told::Offered | Told::Refused(_), _) => {}
+            (Told::Ended(_) | Told::Offered | Told::Refused(_), _) => {}
         }
     }
 
@@ -260,7 +265,8 @@ impl<F: Copy + std::fmt::Debug> Desk<F> {
                 self.at = At::Dead;
                 return;
             }
-            if self.manner == Manner::Hasty && self.transactor.end(false) {
+            let aborts = self.manner == Manner::Hasty || self.transactor.protocol() == Protocol::Second;
+            if aborts && self.transactor.end(false) {
                 Ending::Abort
             } else {
                 self.transactor.start();

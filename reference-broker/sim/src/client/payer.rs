@@ -6,7 +6,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::desk::{Desk, Manner, Stage};
 use super::metadata::{Metadata, topic_name};
 use super::pipeline::{Fate, Pipeline, Treatment};
-use super::transactor::Transactor;
+use super::transactor::{Protocol, Transactor};
 use super::{Client, ClientEvent, ClientTurn, PAYMENTS};
 use crate::dice::Dice;
 use crate::ledger::RecordId;
@@ -48,8 +48,10 @@ impl Payer {
         let own = Dice::new(dice.number(), crate::dice::Concern::Workload);
         let id = transactional_id(knobs.id);
         let pipeline = Pipeline::new(usize::from(producer), treatment, partitions as usize, metadata, dice);
-        let (pipeline, session) = pipeline.transactional(id.clone(), knobs.request_timeout.max(COORDINATOR));
-        let transactor = Transactor::new(id, topic_name(PAYMENTS), knobs.timeout_ms, session, own);
+        let (pipeline, session) =
+            pipeline.transactional(id.clone(), knobs.protocol, knobs.request_timeout.max(COORDINATOR));
+        let transactor =
+            Transactor::new((id, knobs.protocol), topic_name(PAYMENTS), knobs.timeout_ms, session, own);
         let desk = Desk::new(knobs.size, knobs.manner, transactor);
         let desk = if knobs.offsets { desk.with_offsets(offset_of((producer, 0))) } else { desk };
         Self { producer, knobs, pipeline, desk, made: 0, under_way: 0, next_ns: 0 }
@@ -91,7 +93,10 @@ impl Payer {
         for note in self.desk.take_notes() {
             match (note.stage, note.doubt) {
                 (Stage::CommitAsked, _) => payments.commit_asked(transaction),
-                (Stage::CommitEnded, None) => payments.committed(transaction),
+                (Stage::CommitEnded, None) => {
+                    payments.committed(transaction);
+                    payments.second += u64::from(self.knobs.protocol == Protocol::Second);
+                }
                 (Stage::AbortEnded, None) => {
                     payments.aborted += 1;
                     // What it did not wait for may come before its next transaction does.

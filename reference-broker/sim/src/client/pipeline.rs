@@ -18,10 +18,12 @@ use kafka_protocol::messages::{
 use super::lane::{Batch, Lane, State};
 use super::metadata::{Metadata, any_broker};
 use super::session::{Reply, Session};
+use super::transactor::Protocol;
 use super::{ClientEvent, ClientTurn};
 use crate::dice::Dice;
 use crate::plan::MS;
 
+/// Outside of transactions.
 const PRODUCE_VERSION: i16 = 8;
 const INIT_PRODUCER_ID_VERSION: i16 = 1;
 const BACKOFF: u64 = 20 * MS;
@@ -40,8 +42,8 @@ mod code {
     pub(super) const REFUSED: [i16; 4] = [2, 10, 29, 87];
     pub(super) const DUPLICATE_SEQUENCE: i16 = 46;
     pub(super) const UNKNOWN_PRODUCER_ID: i16 = 59;
-    /// Of a transaction: an old epoch, one that is not open, another producer id, fenced.
-    pub(super) const NOT_IN_TRANSACTION: [i16; 4] = [47, 48, 49, 90];
+    /// Of a transaction: an old epoch, one that is not open, another producer id, fenced, to be aborted.
+    pub(super) const NOT_IN_TRANSACTION: [i16; 5] = [47, 48, 49, 90, 120];
     /// Unknown topic or partition, leader not available, not leader, timed out, not enough replicas (before and
     /// after the append), network, storage, fenced and unknown leader epoch.
     pub(super) const RETRIABLE: [i16; 10] = [3, 5, 6, 7, 13, NOT_ENOUGH_REPLICAS, 20, 56, 74, 75];
@@ -114,8 +116,8 @@ pub(crate) struct Pipeline<R> {
     lanes: Vec<Lane<R>>,
     identity: Option<(ProducerId, ProducerEpoch)>,
     asking_identity: bool,
-    /// The transactional id, whose epochs come from its coordinator.
-    transactional: Option<TransactionalId>,
+    /// The transactional id, whose epochs come from its coordinator, and what is spoken.
+    transactional: Option<(TransactionalId, Protocol)>,
     /// The partitions that belong to the open transaction: nothing is sent to others.
     admitted: BTreeSet<i32>,
     /// A batch was given up, which left a gap in the sequence: once nothing is under way, it begins anew.
@@ -157,10 +159,15 @@ impl<R: Content> Pipeline<R> {
 
     /// Its batches belong to transactions of this id. The other half of its connections goes to coordinators, which are given
     /// `patience` to answer.
-    pub(crate) fn transactional<U>(mut self, id: TransactionalId, patience: u64) -> (Self, Session<U>) {
+    pub(crate) fn transactional<U>(
+        mut self,
+        id: TransactionalId,
+        protocol: Protocol,
+        patience: u64,
+    ) -> (Self, Session<U>) {
         let (session, other) = Session::pair(self.treatment.request_timeout, patience);
         self.session = session;
-        self.transactional = Some(id);
+        self.transactional = Some((id, protocol));
         (self, other)
     }
 
@@ -185,11 +192,14 @@ impl<R: Content> Pipeline<R> {
     /// Partitions with batches that wait until they belong to the transaction.
     pub(crate) fn not_admitted(&self) -> BTreeSet<i32> {
         let lanes = (0..).zip(&self.lanes).filter(|(_, lane)| !lane.queue.is_empty());
-        lanes.map(|(partition, _)| partition).filter(|one| !self.admitted.contains(one)).collect()
+        lanes.map(|(partition, _)| partition).filter(|one| !self.may_send_to(*one)).collect()
     }
 
     fn may_send_to(&self, partition: i32) -> bool {
-        self.transactional.is_none() || self.admitted.contains(&partition)
+        match self.transactional {
+            Some((_, Protocol::First)) => self.admitted.contains(&partition),
+            Some((_, Protocol::Second)) | None => true,
+        }
     }
 
     /// Whether its epoch is of no use any more.
@@ -328,17 +338,19 @@ impl<R: Content> Pipeline<R> {
             .with_name(self.metadata.topic().clone())
             .with_partition_data(vec![data]);
         let request = ProduceRequest::default()
-            .with_transactional_id(self.transactional.clone())
+            .with_transactional_id(self.transactional.as_ref().map(|(id, _)| id.clone()))
             .with_acks(self.treatment.acks)
             .with_timeout_ms((self.treatment.request_timeout / MS) as i32)
             .with_topic_data(vec![topic]);
         let (request, number) = (RequestKind::Produce(request), batch.number);
+        let of_transactions = self.transactional.as_ref().map(|(_, protocol)| protocol.versions().0);
+        let version = of_transactions.unwrap_or(PRODUCE_VERSION);
         if unanswered {
-            self.session.tell(leader, ApiKey::Produce, PRODUCE_VERSION, &request, turn);
+            self.session.tell(leader, ApiKey::Produce, version, &request, turn);
             self.end(partition as i32, number, |_| Fate::Sent);
         } else {
             let tag = Tag::Produce { partition: partition as i32, batch: number };
-            self.session.request(leader, ApiKey::Produce, PRODUCE_VERSION, &request, tag, turn);
+            self.session.request(leader, ApiKey::Produce, version, &request, tag, turn);
         }
         true
     }

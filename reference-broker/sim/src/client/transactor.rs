@@ -1,5 +1,5 @@
-//! What a transactional producer says to the coordinator of its transactional id (KIP-98, as librdkafka speaks it): one
-//! question at a time, asked again while the coordinator moves or is busy with the transaction before.
+//! What a transactional producer says to the coordinator of its transactional id, in one of two protocols: one question at a
+//! time, asked again while the coordinator moves or is busy with the transaction before.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +35,25 @@ mod code {
     pub(super) const NOT_ATTEMPTED: i16 = 55;
 }
 
+/// What a transactional producer speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    /// It adds partitions and offsets before it writes them, and keeps its epoch (KIP-98); as librdkafka.
+    First,
+    /// Who takes a write adds its partition, and each end brings the next epoch (KIP-890); as Java clients of Kafka 4.
+    Second,
+}
+
+impl Protocol {
+    /// The version of Produce, of TxnOffsetCommit and of EndTxn that tells it.
+    pub(crate) fn versions(self) -> (i16, i16, i16) {
+        match self {
+            Self::First => (8, 0, 1),
+            Self::Second => (12, 5, 5),
+        }
+    }
+}
+
 /// A producer id and an epoch.
 pub(crate) type Identity = (ProducerId, ProducerEpoch);
 
@@ -47,8 +66,8 @@ pub(crate) enum Told {
     Added(BTreeSet<i32>),
     /// The offset is committed with its transaction.
     Offered,
-    /// The transaction has ended as it asked.
-    Ended,
+    /// The transaction has ended as it asked. In the second protocol this is what the next one is to be sent under.
+    Ended(Option<Identity>),
     /// The coordinator does not do it, and will not.
     Refused(i16),
 }
@@ -71,6 +90,7 @@ pub(crate) enum Question {
 /// The conversation with the coordinator.
 pub(crate) struct Transactor {
     id: TransactionalId,
+    protocol: Protocol,
     topic: TopicName,
     timeout_ms: i32,
     session: Session<Question>,
@@ -92,7 +112,7 @@ pub(crate) struct Transactor {
 impl Transactor {
     /// Asks for its first epoch at once. `session`: its connections to coordinators.
     pub(crate) fn new(
-        id: TransactionalId,
+        (id, protocol): (TransactionalId, Protocol),
         topic: TopicName,
         timeout_ms: u64,
         session: Session<Question>,
@@ -100,6 +120,7 @@ impl Transactor {
     ) -> Self {
         Self {
             id,
+            protocol,
             topic,
             timeout_ms: timeout_ms as i32,
             session,
@@ -133,7 +154,10 @@ impl Transactor {
     pub(crate) fn offer(&mut self, offset: i64) -> bool {
         let free = self.wanted.is_none();
         if free {
-            self.wanted = Some(Question::Announce(offset));
+            self.wanted = Some(match self.protocol {
+                Protocol::First => Question::Announce(offset),
+                Protocol::Second => Question::Offer(offset),
+            });
         }
         free
     }
@@ -145,6 +169,11 @@ impl Transactor {
             self.wanted = Some(Question::End { commit });
         }
         free
+    }
+
+    /// What it speaks.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Whether an answer was lost in the transaction that has ended: what was asked twice may come once more.
@@ -184,6 +213,7 @@ impl Transactor {
             self.session.request(node, ApiKey::FindCoordinator, 2, &request, seek, turn);
             return;
         };
+        let (_, of_offset_commit, of_end) = self.protocol.versions();
         let (api, version, request) = match &wanted {
             Question::Coordinator | Question::GroupCoordinator => {
                 unreachable!("they are asked only where none is known")
@@ -229,7 +259,7 @@ impl Transactor {
                     .with_producer_id(producer_id.into())
                     .with_producer_epoch(epoch)
                     .with_topics(vec![topic]);
-                (ApiKey::TxnOffsetCommit, 0, RequestKind::TxnOffsetCommit(request))
+                (ApiKey::TxnOffsetCommit, of_offset_commit, RequestKind::TxnOffsetCommit(request))
             }
             Question::End { commit } => {
                 let request = EndTxnRequest::default()
@@ -237,7 +267,7 @@ impl Transactor {
                     .with_producer_id(producer_id.into())
                     .with_producer_epoch(epoch)
                     .with_committed(*commit);
-                (ApiKey::EndTxn, 1, RequestKind::EndTxn(request))
+                (ApiKey::EndTxn, of_end, RequestKind::EndTxn(request))
             }
         };
         self.session.request(coordinator, api, version, &request, wanted, turn);
@@ -295,7 +325,10 @@ impl Transactor {
                 let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
                 (partitions.next().map_or(-1, |partition| partition.error_code), Told::Offered)
             }
-            ResponseKind::EndTxn(answer) => (answer.error_code, Told::Ended),
+            ResponseKind::EndTxn(answer) => {
+                let next = (ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch));
+                (answer.error_code, Told::Ended((self.protocol == Protocol::Second).then_some(next)))
+            }
             _ => return None,
         };
         // It has been asked for something else since.
@@ -309,7 +342,7 @@ impl Transactor {
             }
             (0, _) => {
                 self.wanted = None;
-                if let Told::Started(identity) = told {
+                if let Told::Started(identity) | Told::Ended(Some(identity)) = told {
                     self.identity = identity;
                     self.lost = false;
                 }

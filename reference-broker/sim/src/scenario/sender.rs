@@ -15,7 +15,7 @@ use super::tape::{SharedTape, blank};
 use crate::client::desk::{Desk, Manner, Note, Stage};
 use crate::client::metadata::{Metadata, topic_name};
 use crate::client::pipeline::{Content, Ended, Fate, Pipeline, Treatment};
-use crate::client::transactor::Transactor;
+use crate::client::transactor::{Protocol, Transactor};
 use crate::client::{Client, ClientEvent, ClientTurn};
 use crate::dice::{Concern, Dice};
 use crate::plan::MS;
@@ -107,9 +107,11 @@ impl Sender {
         if let Some(transactions) = plan.transactions {
             let id = format!("{}-{}-{}", plan.topic, plan.role, plan.instance);
             let id = TransactionalId(StrBytes::from_string(id));
-            let (owned, session) = pipeline.transactional(id.clone(), treatment.request_timeout);
+            let (owned, session) =
+                pipeline.transactional(id.clone(), Protocol::First, treatment.request_timeout);
             let topic = topic_name(&plan.topic);
-            let transactor = Transactor::new(id, topic, transactions.timeout_ms, session, desk_dice);
+            let transactor =
+                Transactor::new((id, Protocol::First), topic, transactions.timeout_ms, session, desk_dice);
             desk = Some(Desk::new(transactions.messages, Manner::Plain, transactor));
             pipeline = owned;
         }
