@@ -1,4 +1,4 @@
-"""A cluster of the reference broker on loopback: a controller and three brokers."""
+"""A cluster of the reference broker on loopback: a controller and brokers."""
 
 import contextlib
 import json
@@ -15,12 +15,15 @@ READY_SECONDS = 20
 
 
 @contextlib.contextmanager
-def cluster(settings=lambda node: {}):
-    """Yields the addresses of the brokers; `settings` are those of a node beyond what every cluster has."""
+def cluster(settings=lambda node: {}, addresses=None):
+    """Yields the addresses of the brokers, those of three unless they are given by node; `settings` are a node's own."""
     binary = pathlib.Path(os.environ.get("REFERENCE_BROKER", ROOT / "target/release/reference-broker")).resolve()
     if not binary.exists():
         stop(f"`{binary}` is not there\nhint: cargo build --release -p reference-broker")
     quorum, *ports = free_ports(4)
+    addresses = addresses or {node: f"127.0.0.1:{port}" for node, port in enumerate(ports, start=1)}
+    for address in filter(is_open, addresses.values()):
+        stop(f"`{address}` is taken")
     nodes = []
     with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
         place = pathlib.Path(directory)
@@ -38,15 +41,15 @@ def cluster(settings=lambda node: {}):
 
         try:
             start(100, {"process.roles": "controller", "listener.internal": f"127.0.0.1:{quorum}"})
-            for node, port in enumerate(ports, start=1):
-                start(node, {"process.roles": "broker", "listener.client": f"127.0.0.1:{port}"})
+            for node, address in addresses.items():
+                start(node, {"process.roles": "broker", "listener.client": address})
             until = time.monotonic() + READY_SECONDS
-            for port in ports:
-                while not is_open(port):
+            for address in addresses.values():
+                while not is_open(address):
                     if time.monotonic() > until or any(node.poll() is not None for node in nodes):
                         stop(f"the cluster is not ready:\n{logs()}")
                     time.sleep(0.1)
-            yield ",".join(f"127.0.0.1:{port}" for port in ports)
+            yield ",".join(addresses.values())
             for number, node in enumerate(nodes):
                 if node.poll() is not None:
                     stop(f"node {number} ended with {node.returncode} meanwhile:\n{logs()}")
@@ -83,6 +86,7 @@ def free_ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
-def is_open(port):
+def is_open(address):
+    host, port = address.split(":")
     with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+        return one.connect_ex((host, int(port))) == 0
