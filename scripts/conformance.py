@@ -21,12 +21,12 @@ import pathlib
 import signal
 import sys
 
-from conformance import kcat, ledger, librdkafka
+from conformance import kcat, ledger, librdkafka, rust_rdkafka
 from conformance.paths import BUILD, stop
 from conformance.reasons import Reasons
 from conformance.results import PASSED, Result, keep
 
-SUITES = {suite.name: suite for suite in (librdkafka, kcat)}
+SUITES = {suite.name: suite for suite in (librdkafka, rust_rdkafka, kcat)}
 
 
 def parse():
