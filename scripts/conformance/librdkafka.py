@@ -1,6 +1,7 @@
 """librdkafka's own test suite, whose sources ship with the crate `rdkafka-sys`.
 
-They are copied to target/conformance and built once per version. Each number of the suite runs as a process of its own.
+They are copied to target/conformance and built once per version, for which OpenSSL and RapidJSON (`libssl-dev`, `rapidjson-dev`)
+have to be there. Each number of the suite runs as a process of its own.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from conformance.cluster import cluster
 from conformance.crates import crate
 from conformance.paths import BUILD, stop
 from conformance.results import FAILED, PASSED, SKIPPED, Result
+from conformance.setups import DEFAULT, SETUPS, setup_of
 
 name = "librdkafka"
 about = "librdkafka's own test suite, from the crate `rdkafka-sys`, without the tests that need no broker."
@@ -25,8 +27,6 @@ about = "librdkafka's own test suite, from the crate `rdkafka-sys`, without the 
 TEST_SECONDS = 400
 # What the suite may expect of the broker.
 BROKER_VERSION = "4.0.0"
-# The suite's names of the two kinds of cluster that its tests run on.
-DEFAULT, NO_AUTO_CREATE = "default", "noautocreate"
 STATES = {"PASSED": PASSED, "FAILED": FAILED, "SKIPPED": SKIPPED}
 
 
@@ -40,7 +40,7 @@ def tests():
 
 @functools.cache
 def by_number():
-    """Names of the tests that need a broker, by the scenario and number that they run under, in the order of the suite."""
+    """Names of the tests that need a broker, by the cluster and number that they run under, in the order of the suite."""
     source = (crate("rdkafka-sys")[0] / "librdkafka/tests/test.c").read_text()
     table = source[source.index("struct test tests[] = {") :]
     numbers = {}
@@ -49,7 +49,8 @@ def by_number():
         if "TEST_F_LOCAL" in flags or "TEST_F_MANUAL" in flags:
             continue
         scenario = re.search(r'\.scenario = "(\w+)"', entry)
-        numbers.setdefault((scenario[1] if scenario else DEFAULT, name[:4]), []).append(name)
+        number = name[:4]
+        numbers.setdefault((setup_of(scenario[1] if scenario else DEFAULT, number), number), []).append(name)
     return numbers
 
 
@@ -77,26 +78,25 @@ def build():
 def run(wanted, on, logs):
     runner = build()
     numbers = {key: names for key, names in by_number().items() if set(names) & set(wanted)}
-    for scenario in sorted({scenario for scenario, _ in numbers}):
-        settings = {"auto.create.topics.enable": scenario != NO_AUTO_CREATE}
-        with contextlib.nullcontext(on) if on else cluster(lambda _, settings=settings: settings) as address:
+    for setup in sorted({setup for setup, _ in numbers}):
+        with contextlib.nullcontext(on) if on else cluster(SETUPS[setup].settings) as address:
+            every = f"metadata.broker.list={address}\ntest.timeout.multiplier=2\ntest.topic.random=true\n"
+            (logs / "test.conf").write_text(every if on else every + SETUPS[setup].conf)
             for (of, number), names in numbers.items():
-                if of == scenario:
-                    found = run_number(runner, scenario, number, address, logs)
+                if of == setup:
+                    found = run_number(runner, setup, number, logs)
                     yield from (found(name) for name in names if name in wanted)
 
 
-def run_number(runner, scenario, number, address, logs):
+def run_number(runner, setup, number, logs):
     """What became of the tests of a number."""
-    stem = number if scenario == DEFAULT else f"{number}-{scenario}"
+    stem = number if setup == DEFAULT else f"{number}-{setup}"
     report, log = logs / f"{stem}.json", logs / f"{stem}.log"
-    conf = logs / "test.conf"
-    conf.write_text(f"metadata.broker.list={address}\ntest.timeout.multiplier=2\ntest.topic.random=true\n")
     report.unlink(missing_ok=True)
-    environment = os.environ | {"TESTS": number, "TEST_REPORT": str(report), "RDKAFKA_TEST_CONF": str(conf)}
+    environment = os.environ | {"TESTS": number, "TEST_REPORT": str(report), "RDKAFKA_TEST_CONF": str(logs / "test.conf")}
     environment["LD_LIBRARY_PATH"] = f"{runner.parent}/../src:{runner.parent}/../src-cpp"
     began = time.monotonic()
-    command = [runner, "-p1", "-L", "-r", "-V", BROKER_VERSION, "-s", scenario]
+    command = [runner, "-p1", "-L", "-r", "-V", BROKER_VERSION, "-s", SETUPS[setup].scenario]
     status = process.run(command, log, TEST_SECONDS, cwd=runner.parent, env=environment)
     seconds = time.monotonic() - began
     said = last_words(log.read_text(errors="replace"))
