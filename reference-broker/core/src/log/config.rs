@@ -57,7 +57,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             producer_expiration_ms: i64::MAX,
             index_interval_bytes: 4096,
-            message_max_bytes: 1 << 20,
+            message_max_bytes: (1 << 20) + 12,
             log_append_time: false,
             tail_bytes: 4 << 20,
             defects: Defects::NONE,

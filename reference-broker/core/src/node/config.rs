@@ -195,7 +195,7 @@ impl NodeConfig {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
             producer_id_expiration_ms: DAY_MS,
-            message_max_bytes: 1 << 20,
+            message_max_bytes: (1 << 20) + 12,
             request_max_bytes: 100 << 20,
             replica_lag_time_max_ms: 30_000,
             replica_fetch_wait_max_ms: 500,

@@ -161,6 +161,15 @@ fn described(cluster: &mut Cluster, client: Client, name: &'static str) -> (Stri
 }
 
 #[test]
+fn untouched_the_largest_batch_is_kafkas() {
+    let mut cluster = Cluster::start(1, |_| ());
+    cluster.create("orders", 1, &[]);
+    let leader = cluster.leader("orders", 0);
+    let client = cluster.connect(leader);
+    assert_eq!(described(&mut cluster, client, "max.message.bytes"), ("1048588".into(), 5, false));
+}
+
+#[test]
 fn settings_change_while_the_cluster_runs_and_outlive_it() {
     let mut cluster = Cluster::start(3, |config| {
         config.segment_bytes = 1024;
