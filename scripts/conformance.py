@@ -4,7 +4,7 @@
     scripts/conformance.py [--suite NAME] [--tests 0001,0004] [--subset] [--on HOST:PORT] [--ledger docs/kafka-conformance.md]
 
 The suites are librdkafka's own (its sources ship with the crate `rdkafka-sys`), that of the crate `rdkafka`, and checks of ours
-that drive the command-line client kcat. Three brokers and a controller are started on loopback (`--on` takes a cluster that is
+that drive the command-line client kcat. Brokers and a controller are started on loopback (`--on` takes a cluster that is
 there, Apache Kafka say), and each test runs as a process of its own, one after another. What is skipped, and what fails, needs a
 reason in scripts/conformance/reasons.toml.
 

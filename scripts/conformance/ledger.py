@@ -11,7 +11,7 @@ def page(suites, reasons):
     lines = [
         "# Conformance to the Kafka protocol",
         "",
-        "What the test suites of Kafka's clients say of a cluster of three reference brokers, test by test. Written by "
+        "What the test suites of Kafka's clients say of the reference broker, test by test. Written by "
         "`scripts/conformance.py --ledger docs/kafka-conformance.md`; reasons stand in `scripts/conformance/reasons.toml`.",
         "",
         "| suite | version | passed | failed | skipped |",

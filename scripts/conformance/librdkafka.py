@@ -21,7 +21,7 @@ from conformance.results import FAILED, PASSED, SKIPPED, Result
 from conformance.setups import DEFAULT, SETUPS, setup_of
 
 name = "librdkafka"
-about = "librdkafka's own test suite, from the crate `rdkafka-sys`, without the tests that need no broker."
+about = "librdkafka's own test suite, from the crate `rdkafka-sys`, on three brokers, without the tests that need none."
 
 # A test that hangs is a failure; the slowest takes three minutes on two cores.
 TEST_SECONDS = 400

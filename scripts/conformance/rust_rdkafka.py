@@ -20,7 +20,7 @@ from conformance.paths import BUILD, stop
 from conformance.results import FAILED, PASSED, SKIPPED, Result
 
 name = "rust-rdkafka"
-about = "The tests of the crate `rdkafka`, the binding of librdkafka to Rust."
+about = "The tests of the crate `rdkafka`, the binding of librdkafka to Rust, on one broker."
 
 # A test that hangs is a failure.
 TEST_SECONDS = 120

@@ -16,7 +16,7 @@ from conformance.paths import stop
 from conformance.results import FAILED, PASSED, Result
 
 name = "kcat"
-about = "Checks that drive kcat, the command-line client, and compare what it prints (`scripts/conformance/kcat/checks.py`)."
+about = "Checks of what kcat, the command-line client, prints, on three brokers (`scripts/conformance/kcat/checks.py`)."
 
 # Members that come and go one after another need not wait for each other.
 SETTINGS = {"group.initial.rebalance.delay.ms": 100}
