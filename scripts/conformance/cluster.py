@@ -69,10 +69,6 @@ def common(quorum):
         "controller.quorum.voters": [f"100@127.0.0.1:{quorum}"],
         "default.replication.factor": 3,
         "num.partitions": 4,
-        # A suite keeps two cores busy, and says nothing of how fast failures are noticed.
-        "broker.session.timeout.ms": 9000,
-        "broker.heartbeat.interval.ms": 500,
-        "replica.lag.time.max.ms": 30000,
         # Kafka's default; a test expects two members in the first generation.
         "group.initial.rebalance.delay.ms": 3000,
     }
