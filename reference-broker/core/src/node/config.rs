@@ -158,8 +158,8 @@ pub struct NodeConfig {
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl NodeConfig {
-    /// A node with Kafka's defaults, except that brokers are heard four times as often, an election is tried again within
-    /// fractions of a second, and logs are looked after every second instead of every five minutes.
+    /// A node with Kafka's defaults, except that what waits waits for less: brokers are heard four times as often, followers ask five
+    /// times as often, an election is tried again within fractions of a second, and logs are looked after every second.
     pub fn new(
         node_id: NodeId,
         role: Role,
@@ -198,7 +198,7 @@ impl NodeConfig {
             message_max_bytes: (1 << 20) + 12,
             request_max_bytes: 100 << 20,
             replica_lag_time_max_ms: 30_000,
-            replica_fetch_wait_max_ms: 500,
+            replica_fetch_wait_max_ms: 100,
             broker_heartbeat_interval_ms: 500,
             broker_session_timeout_ms: 9_000,
             quorum_election_timeout_ms: 200,
@@ -227,7 +227,6 @@ impl NodeConfig {
     pub fn with_quick_failover(self) -> Self {
         Self {
             replica_lag_time_max_ms: 2_000,
-            replica_fetch_wait_max_ms: 100,
             broker_heartbeat_interval_ms: 50,
             broker_session_timeout_ms: 300,
             quorum_fetch_timeout_ms: 400,

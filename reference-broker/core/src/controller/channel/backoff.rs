@@ -22,6 +22,15 @@ impl Backoff {
     pub(super) fn step(&mut self) -> u64 {
         let wait = self.next_ns;
         self.next_ns = (wait * 2).min(LONGEST_NS);
+        self.less_some(wait)
+    }
+
+    /// How long to wait when it is known that something has changed.
+    pub(super) fn least(&mut self) -> u64 {
+        self.less_some(FIRST_NS)
+    }
+
+    fn less_some(&mut self, wait: u64) -> u64 {
         wait - self.random.next_u64() % (wait / 2)
     }
 

@@ -168,6 +168,12 @@ impl ControllerChannel {
     ) {
         let Some(request) = self.link(kind).take_oldest() else { return };
         if is_not_controller(&response) {
+            let is_beat = matches!(request.purpose, Purpose::Register | Purpose::Heartbeat);
+            if is_beat && !matches!(self.metadata, Link::Down) {
+                // What the other connection is answered names the one that is.
+                self.next_beat_ns = now.mono_ns + self.backoff.step();
+                return;
+            }
             let hint = leader_elsewhere(&response).unwrap_or(NodeId::NONE);
             return self.try_elsewhere(now, hint, out);
         }
@@ -398,7 +404,7 @@ impl ControllerChannel {
         }
     }
 
-    /// Closes both connections, and dials the voter `hint`, or else the next one, after a back-off.
+    /// Closes both connections, and dials the voter `hint` soon, or else the next one after a back-off.
     fn try_elsewhere(&mut self, now: Now, hint: NodeId, out: &mut Vec<ChannelEffect>) {
         for kind in KINDS {
             if !matches!(self.link(kind), Link::Down) {
@@ -410,9 +416,12 @@ impl ControllerChannel {
             receiver.wait();
         }
         self.calls.resend();
-        let next = (self.target + 1) % self.voters.len();
-        self.target = self.voters.iter().position(|peer| peer.node == hint).unwrap_or(next);
-        self.dial_at_ns = now.mono_ns + self.backoff.step();
+        let (target, pause_ns) = match self.voters.iter().position(|peer| peer.node == hint) {
+            Some(named) => (named, self.backoff.least()),
+            None => ((self.target + 1) % self.voters.len(), self.backoff.step()),
+        };
+        self.target = target;
+        self.dial_at_ns = now.mono_ns + pause_ns;
         self.next_beat_ns = now.mono_ns;
     }
 

@@ -384,14 +384,22 @@ fn a_voter_that_does_not_lead_sends_the_channel_to_the_one_it_names() {
     for kind in [ChannelKind::Control, ChannelKind::Metadata] {
         channel.connected(at(1), kind, &mut out);
     }
-    let ChannelEffect::Send { request, .. } = &out[1] else { panic!("{out:?}") };
-    let refused = refusal::not_controller(request, Some(NodeId(2)), LeaderEpoch(3));
+    let mut refused = out.iter().map(|effect| match effect {
+        ChannelEffect::Send { request, .. } => {
+            refusal::not_controller(request, Some(NodeId(2)), LeaderEpoch(3))
+        }
+        other => panic!("{other:?}"),
+    });
+    let (registration, fetch) = (refused.next().unwrap(), refused.next().unwrap());
+    drop(refused);
     out.clear();
-    channel.response(at(2), ChannelKind::Metadata, refused, &mut out);
+    channel.response(at(2), ChannelKind::Control, registration, &mut out);
+    assert_eq!(out, [], "that answer names nobody: the other one does");
+    channel.response(at(2), ChannelKind::Metadata, fetch, &mut out);
     assert_eq!(out.len(), 2, "both are closed: {out:?}");
     out.clear();
-    channel.tick(at(60), &mut out);
-    assert_eq!(dialled(&out), [2, 2]);
+    channel.tick(at(22), &mut out);
+    assert_eq!(dialled(&out), [2, 2], "soon");
     // Nobody answers there: the next voter is tried.
     channel.closed(at(61), ChannelKind::Control, &mut out);
     out.clear();
