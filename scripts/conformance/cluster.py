@@ -33,7 +33,8 @@ def cluster(settings=lambda node: {}, addresses=None):
             every = common(quorum) | own | settings(node)
             config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in every.items()))
             log = (place / f"{node}.log").open("w")
-            command = [binary, "--config", config, "--data", place / str(node), "--set", f"node.id={node}"]
+            # Does not outlive this script, whatever ends it.
+            command = ["setpriv", "--pdeathsig", "KILL", binary, "--config", config, "--data", place / str(node), "--set", f"node.id={node}"]
             nodes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
 
         def logs():

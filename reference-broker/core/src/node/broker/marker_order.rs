@@ -4,16 +4,22 @@
 //! that has lost a connection asks again over another one, and goes on with the next transaction when it is answered there. What is
 //! still under way on the lost one would then end that transaction, as KAFKA-17754 has it of EndTxn. So requests between brokers
 //! are numbered, and whoever has taken one takes none that was sent before it.
+//!
+//! If another broker led meanwhile, and took the repetition, this one knows nothing of it. So a marker also names the leader epoch that
+//! it was sent to, and is refused in any other.
 
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::WriteTxnMarkersRequest;
+use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 
-use crate::ids::{BrokerEpoch, NodeId};
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId};
 
 /// A tagged field of our own: who sends (4 bytes), under which registration (8), and its how manieth request this is (8), all big-endian.
 const TAG: i32 = 10_001;
+/// Another one, of a marker: the leader epoch of its one partition (4 bytes, big-endian).
+const EPOCH_TAG: i32 = 10_002;
 
 /// The numbers of what a broker has sent, and of the newest that it has taken from each other one.
 #[derive(Debug, Default)]
@@ -48,6 +54,17 @@ impl MarkerOrder {
         *newest = number.max(*newest);
         in_order
     }
+}
+
+/// A marker for one partition, to be written by its leader of this epoch.
+pub(in crate::node) fn sent_to(marker: WritableTxnMarker, epoch: LeaderEpoch) -> WritableTxnMarker {
+    marker.with_unknown_tagged_field(EPOCH_TAG, Bytes::copy_from_slice(&epoch.0.to_be_bytes()))
+}
+
+/// The leader epoch that a marker was sent to, if its sender says so.
+pub(super) fn epoch_of(marker: &WritableTxnMarker) -> Option<LeaderEpoch> {
+    let mut value = marker.unknown_tagged_fields.get(&EPOCH_TAG)?.clone();
+    value.try_get_i32().ok().map(LeaderEpoch)
 }
 
 fn parse(value: &Bytes) -> Option<(NodeId, (BrokerEpoch, u64))> {

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use crate::ids::{BrokerEpoch, NodeId, PartitionId, ProducerEpoch, ProducerId};
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, PartitionId, ProducerEpoch, ProducerId};
 use crate::log::TransactionEnd;
 use crate::node::connections::ReplyTo;
 use crate::record::Marker;
@@ -21,7 +21,7 @@ use crate::transaction::{DueMarker, OrderId, TopicPartition, TransactionVersion}
 
 use super::links::Awaited;
 use super::produce::Whom;
-use super::{Broker, OFFSETS_TOPIC, Turn};
+use super::{Broker, OFFSETS_TOPIC, Turn, marker_order};
 
 /// The version of WriteTxnMarkers that brokers speak.
 const VERSION: i16 = 1;
@@ -71,30 +71,30 @@ struct MarkerRequest {
 impl Broker {
     /// Writes what is due: here, or by asking the leader.
     pub(super) fn drive_markers(&mut self, turn: &mut Turn<'_>) {
-        let mut by_leader: BTreeMap<NodeId, Vec<DueMarker>> = BTreeMap::new();
+        let mut by_leader: BTreeMap<NodeId, Vec<(DueMarker, LeaderEpoch)>> = BTreeMap::new();
         for due in self.transactions.take_due_markers(turn.now) {
             let (topic, index) = &due.target;
             let topic = self.channel.image().topic_named(topic);
-            match topic.and_then(|topic| topic.partitions.get(index)).map(|partition| partition.state.leader)
-            {
+            let state = topic.and_then(|topic| topic.partitions.get(index)).map(|partition| &partition.state);
+            match state.map(|state| (state.leader, state.leader_epoch)) {
                 // It was there when it was added, so it was deleted since.
                 None => self.own_marker_ended(due.order, &due.target, Ok(()), turn),
-                Some(NodeId::NONE) => {
+                Some((NodeId::NONE, _)) => {
                     let error = Err(ResponseError::LeaderNotAvailable);
                     self.own_marker_ended(due.order, &due.target, error, turn);
                 }
-                Some(leader) if leader == self.config.node_id => {
-                    self.append_marker(end_of(&due), due.target, Asker::Own(due.order), turn);
+                Some((leader, _)) if leader == self.config.node_id => {
+                    self.append_marker(end_of(&due), due.target, None, Asker::Own(due.order), turn);
                 }
-                Some(leader) => by_leader.entry(leader).or_default().push(due),
+                Some((leader, epoch)) => by_leader.entry(leader).or_default().push((due, epoch)),
             }
         }
         for (leader, due) in by_leader {
-            let request =
-                WriteTxnMarkersRequest::default().with_markers(due.iter().map(on_the_wire).collect());
+            let markers = due.iter().map(|(due, epoch)| marker_order::sent_to(on_the_wire(due), *epoch));
+            let request = WriteTxnMarkersRequest::default().with_markers(markers.collect());
             let registration = self.channel.broker_epoch().unwrap_or(BrokerEpoch(-1));
             let request = self.marker_order.number(request, self.config.node_id, registration);
-            let sent = due.into_iter().map(|due| (due.order, due.producer_id, due.target)).collect();
+            let sent = due.into_iter().map(|(due, _)| (due.order, due.producer_id, due.target)).collect();
             let api = (ApiKey::WriteTxnMarkers, VERSION);
             self.send_over_link(leader, api, request.into(), Awaited::Markers(sent));
         }
@@ -173,7 +173,7 @@ impl Broker {
                 for (third, index) in topic.partition_indexes.iter().enumerate() {
                     let target = (topic.name.to_string(), PartitionId(*index));
                     let asker = Asker::Request { id, place: (first, second, third) };
-                    self.append_marker(end, target, asker, turn);
+                    self.append_marker(end, target, marker_order::epoch_of(asked), asker, turn);
                 }
             }
         }
@@ -183,10 +183,15 @@ impl Broker {
         &mut self,
         end: TransactionEnd,
         target: TopicPartition,
+        sent_to: Option<LeaderEpoch>,
         asker: Asker,
         turn: &mut Turn<'_>,
     ) {
         let appended = self.led_partition(&target.0, target.1).and_then(|id| {
+            let epoch = self.partitions.get(&id).map(|partition| partition.state().leader_epoch);
+            if sent_to.is_some() && sent_to != epoch {
+                return Err(ResponseError::FencedLeaderEpoch);
+            }
             self.append_committed(id, turn, |partition, turn| {
                 let epoch = partition.state().leader_epoch;
                 let wall_ms = turn.now.wall_ms;

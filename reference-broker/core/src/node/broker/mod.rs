@@ -51,6 +51,8 @@ use crate::transaction::TransactionCoordinator;
 
 pub use invariants::Violation;
 pub(in crate::node) use marker_order::MarkerOrder;
+#[cfg(test)]
+pub(in crate::node) use marker_order::sent_to;
 pub(in crate::node) use requests::api_versions;
 pub use view::PartitionView;
 

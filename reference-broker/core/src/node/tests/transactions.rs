@@ -16,9 +16,9 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use crate::defects::Defect;
-use crate::ids::{BrokerEpoch, NodeId, ProducerEpoch, ProducerId, Sequence};
+use crate::ids::{BrokerEpoch, LeaderEpoch, NodeId, ProducerEpoch, ProducerId, Sequence};
 use crate::node::ListenerKind;
-use crate::node::broker::MarkerOrder;
+use crate::node::broker::{MarkerOrder, sent_to};
 use crate::record::{BatchBuilder, batches};
 
 use super::cluster::{Client, Cluster};
@@ -266,39 +266,68 @@ fn a_decision_is_carried_out_by_the_successor_of_its_coordinator() {
     assert_eq!(read(&mut cluster, reader).1, ["a"]);
 }
 
+/// Of the transaction that the producer has open, which is committed.
+fn marker(producer: Identity) -> WritableTxnMarker {
+    let topic =
+        WritableTxnMarkerTopic::default().with_name(topic_name("orders")).with_partition_indexes(vec![0]);
+    WritableTxnMarker::default()
+        .with_producer_id(producer.0.into())
+        .with_producer_epoch(producer.1)
+        .with_transaction_result(true)
+        .with_coordinator_epoch(0)
+        .with_topics(vec![topic])
+}
+
+fn write_marker(cluster: &mut Cluster, peer: Client, request: WriteTxnMarkersRequest) -> i16 {
+    let answer = cluster.ask(peer, ApiKey::WriteTxnMarkers, 1, request);
+    let ResponseKind::WriteTxnMarkers(answer) = answer else { panic!("{answer:?}") };
+    answer.markers[0].topics[0].partitions[0].error_code
+}
+
+/// Who leads again after another has led does not know what that one has written.
+#[test]
+fn a_marker_that_was_sent_to_another_leadership_is_not_written() {
+    let (mut cluster, leader, coordinator) = start(&[]);
+    let producer = init(&mut cluster, coordinator);
+    add(&mut cluster, coordinator, producer);
+    assert_eq!(produce(&mut cluster, leader, producer, 0, "a"), 0);
+    let node = cluster.leader("orders", 0);
+    let epoch = cluster.view(node, "orders", 0).expect("a leader").leader_epoch;
+    let peer = cluster.connect_to(node, ListenerKind::Internal);
+    let before = read(&mut cluster, leader);
+    for (epoch, told) in [
+        (LeaderEpoch(epoch.0 - 1), ResponseError::FencedLeaderEpoch.code()),
+        (LeaderEpoch(epoch.0 + 1), ResponseError::FencedLeaderEpoch.code()),
+        (epoch, 0),
+    ] {
+        assert_eq!(read(&mut cluster, leader), before);
+        let markers = vec![sent_to(marker(producer), epoch)];
+        let request = WriteTxnMarkersRequest::default().with_markers(markers);
+        assert_eq!(write_marker(&mut cluster, peer, request), told);
+    }
+    assert_eq!(read(&mut cluster, leader).1, ["a"]);
+}
+
 /// A request for a marker that was asked again on another connection, and comes when the next transaction has begun.
 #[test]
 fn a_late_marker_does_not_end_the_next_transaction() {
     let (mut cluster, leader, coordinator) = start(&[]);
     let producer = init(&mut cluster, coordinator);
     let mut sender = MarkerOrder::default();
-    let topic =
-        WritableTxnMarkerTopic::default().with_name(topic_name("orders")).with_partition_indexes(vec![0]);
-    let marker = WritableTxnMarker::default()
-        .with_producer_id(producer.0.into())
-        .with_producer_epoch(producer.1)
-        .with_transaction_result(true)
-        .with_coordinator_epoch(0)
-        .with_topics(vec![topic]);
-    let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+    let request = WriteTxnMarkersRequest::default().with_markers(vec![marker(producer)]);
     let mut number = || sender.number(request.clone(), NodeId(9), BrokerEpoch(7));
     let (late, again) = (number(), number());
     let node = cluster.leader("orders", 0);
     let peer = cluster.connect_to(node, ListenerKind::Internal);
-    let ask = |cluster: &mut Cluster, request| {
-        let answer = cluster.ask(peer, ApiKey::WriteTxnMarkers, 1, request);
-        let ResponseKind::WriteTxnMarkers(answer) = answer else { panic!("{answer:?}") };
-        answer.markers[0].topics[0].partitions[0].error_code
-    };
     add(&mut cluster, coordinator, producer);
     assert_eq!(produce(&mut cluster, leader, producer, 0, "a"), 0);
-    assert_eq!(ask(&mut cluster, again), 0);
+    assert_eq!(write_marker(&mut cluster, peer, again), 0);
     assert_eq!(end(&mut cluster, coordinator, producer, true), 0);
     pass(&mut cluster);
     add(&mut cluster, coordinator, producer);
     assert_eq!(produce(&mut cluster, leader, producer, 1, "b"), 0);
     let before = read(&mut cluster, leader);
-    assert_eq!(ask(&mut cluster, late), ResponseError::TransactionCoordinatorFenced.code());
+    assert_eq!(write_marker(&mut cluster, peer, late), ResponseError::TransactionCoordinatorFenced.code());
     assert_eq!(read(&mut cluster, leader), before);
     assert_eq!(before.1, ["a"]);
 }
