@@ -106,10 +106,13 @@ pub fn conduct(
     }
     let mut cluster: Box<dyn Cluster> = match (order.target.system, &order.target.address) {
         (system, Some(address)) => Box::new(reach(system, address, &order.client_settings())?),
-        (_, None) => {
-            let failover = Embedded::failover_of(order.plan);
-            Box::new(Embedded::start(order.plan, failover, order.dir, order.defects, order.runtime)?)
-        }
+        (_, None) => Box::new(Embedded::start(
+            order.plan,
+            Embedded::failover_of(order.plan),
+            order.dir,
+            order.defects,
+            order.runtime,
+        )?),
     };
     let outcome = Running::prepare(order, &mut *cluster).and_then(|running| running.run(observer));
     cluster.shut_down();
