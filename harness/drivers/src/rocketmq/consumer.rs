@@ -11,7 +11,8 @@ use mqproof_core::plan::ConsumerPlan;
 
 use super::cluster::Cluster;
 use super::inbox::{Inbox, Next};
-use super::member::{Event, Member, Membership};
+use super::member::{Event, Member};
+use super::membership::Membership;
 use super::outcome::{NO_ANSWER, class, classify_commit};
 use super::settings::ConsumerSettings;
 use super::{instance, wait_for_route};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::cluster::Queue;
-use super::member::Membership;
+use super::membership::Membership;
 use super::remoting::json::{self as bodies, LockedQueues};
 use super::remoting::{Request, Response, code};
 

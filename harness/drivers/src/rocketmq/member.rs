@@ -11,18 +11,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use mqproof_core::plan::Start;
-use serde_json::json;
 
 use super::allocation::averagely;
-use super::cluster::Queue;
 use super::inbox::Inbox;
 use super::links::{LinkReport, Links};
 use super::locks::{self, LOCK_EVERY};
+use super::membership::{Membership, SUSPEND, heartbeat, pull};
 use super::outcome::{NEVER_SENT, NO_ANSWER};
 use super::remoting::json::{self as bodies, ConsumerIds};
 use super::remoting::{Report, Request, Response, code};
 use super::route_watch::{Copies, RouteWatch};
-use super::settings::ConsumerSettings;
 use super::stored::split;
 use crate::Connection;
 use crate::library_log::LibraryLog;
@@ -39,13 +37,6 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const LONG_BACK_OFF: Duration = Duration::from_millis(500);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// How long a broker waits for a message before it says that there is none: the Java client's
-/// `brokerSuspendMaxTimeMillis`.
-const SUSPEND: Duration = Duration::from_secs(15);
-/// Messages of one pull at most: the Java client's `pullBatchSize`, and what a broker hands out at once from memory.
-const PULL: u32 = 32;
-/// `PullSysFlag`: wait for messages, and take the subscription from the question.
-const SUSPEND_WITH_SUBSCRIPTION: u32 = 1 << 1 | 1 << 2;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -65,16 +56,6 @@ pub(super) enum Event {
     Leave(Sender<()>),
     /// The consumer is gone.
     End,
-}
-
-/// Who the member is.
-pub(super) struct Membership {
-    pub(super) client_id: String,
-    pub(super) group: String,
-    pub(super) topic: String,
-    pub(super) settings: ConsumerSettings,
-    /// All queues of the topic, in order; the place of one is its partition.
-    pub(super) queues: Vec<Queue>,
 }
 
 /// How far a partition's reading has come.
@@ -582,37 +563,4 @@ impl Member {
         }
         self.leaving = Some(left);
     }
-}
-
-fn pull(group: &str, next: u64) -> Request {
-    Request::new(code::PULL_MESSAGE)
-        .with("consumerGroup", group)
-        .with("queueOffset", next)
-        .with("maxMsgNums", PULL)
-        .with("sysFlag", SUSPEND_WITH_SUBSCRIPTION)
-        .with("commitOffset", 0)
-        .with("suspendTimeoutMillis", SUSPEND.as_millis())
-        .with("subscription", "*")
-        .with("subVersion", 0)
-        .with("expressionType", "TAG")
-}
-
-fn heartbeat(who: &Membership) -> Request {
-    let from = match who.settings.start {
-        Start::Earliest => "CONSUME_FROM_FIRST_OFFSET",
-        Start::Latest => "CONSUME_FROM_LAST_OFFSET",
-    };
-    let subscription = json!({
-        "topic": who.topic, "subString": "*", "expressionType": "TAG", "subVersion": 0,
-        "tagsSet": [], "codeSet": [], "classFilterMode": false,
-    });
-    let body = json!({
-        "clientID": who.client_id,
-        "producerDataSet": [],
-        "consumerDataSet": [{
-            "groupName": who.group, "consumeType": "CONSUME_ACTIVELY", "messageModel": "CLUSTERING",
-            "consumeFromWhere": from, "subscriptionDataSet": [subscription], "unitMode": false,
-        }],
-    });
-    Request::new(code::HEART_BEAT).body(body.to_string())
 }

@@ -16,6 +16,7 @@ mod links;
 mod locks;
 mod log_reader;
 mod member;
+mod membership;
 mod outcome;
 mod outgoing;
 mod producer;
