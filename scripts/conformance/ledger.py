@@ -63,5 +63,5 @@ def section(suite, results, reasons):
 def runs(results):
     """At which commits, and when."""
     commits = collections.Counter((result.commit, result.date) for result in results).most_common()
-    said = [f"`{commit}` on {date}" + (f" ({count} tests)" if len(commits) > 1 else "") for (commit, date), count in commits]
+    said = [f"`{commit}` on {date}" + (f" ({count} of them)" if len(commits) > 1 else "") for (commit, date), count in commits]
     return f"Run at commit {', '.join(said)}."

@@ -23,7 +23,7 @@ from conformance.setups import DEFAULT, SETUPS, setup_of
 name = "librdkafka"
 about = "librdkafka's own test suite, from the crate `rdkafka-sys`, on three brokers, without the tests that need none."
 
-# A test that hangs is a failure; the slowest, of what a group does when much changes, waits for seven minutes.
+# A test that hangs is a failure; the slowest, of what a group does when much changes, waits for eleven minutes.
 TEST_SECONDS = 900
 # What the suite may expect of the broker.
 BROKER_VERSION = "4.0.0"
