@@ -57,6 +57,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             producer_expiration_ms: i64::MAX,
             index_interval_bytes: 4096,
+            // Kafka's: a MiB, and the 12 bytes of offset and length before it.
             message_max_bytes: (1 << 20) + 12,
             log_append_time: false,
             tail_bytes: 4 << 20,

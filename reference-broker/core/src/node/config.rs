@@ -195,6 +195,7 @@ impl NodeConfig {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: i64::MAX,
             producer_id_expiration_ms: DAY_MS,
+            // Kafka's: a MiB, and the 12 bytes of offset and length before it.
             message_max_bytes: (1 << 20) + 12,
             request_max_bytes: 100 << 20,
             replica_lag_time_max_ms: 30_000,
